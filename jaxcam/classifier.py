@@ -1,0 +1,175 @@
+"""A classifier carries its preprocessing: network, parameters, preprocessing and class names, saved as one thing."""
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any, Literal
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt8
+
+from jaxcam.errors import UserError
+from jaxcam.files import replace_file, write_json
+from jaxcam.networks import Chain, Head, NetworkSpec
+from jaxcam.preprocessing import Preprocessing
+
+DESCRIPTION, PARAMS = "classifier.json", "params.safetensors"
+
+
+@dataclass(frozen=True)
+class Classifier:
+    """`uint8` RGB images in, float32 logits out; training, `predict`, `explain` and export share this object."""
+
+    network: NetworkSpec
+    params: Mapping[str, Any]
+    preprocessing: Preprocessing
+    class_names: tuple[str, ...]
+
+    @cached_property
+    def chain(self) -> Chain:
+        """The network's stages."""
+        return self.network.chain()
+
+    def apply(
+        self,
+        params: Mapping[str, Any],
+        images: UInt8[Array, "n h w 3"],
+        stop: str | None = None,
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> jax.Array:
+        """Normalise and run up to `stop`; a pure function of `params`, for use inside `jit`."""
+        return self.chain.apply(params, self.preprocessing.normalise(images), stop=stop, train=train, key=key)
+
+    @cached_property
+    def compiled(self) -> Any:
+        """The jitted function `(params, uint8 images) -> float32 logits`."""
+        return jax.jit(lambda params, images: self.apply(params, images).astype(jnp.float32))
+
+    def logits(self, images: UInt8[Array | np.ndarray, "n h w 3"]) -> Float32[Array, "n k"]:
+        """Logits of images that already have the classifier's size."""
+        size = tuple(images.shape[1:3])
+        if images.dtype != jnp.uint8 or size != tuple(self.preprocessing.size):
+            wanted = f"uint8 images of {self.preprocessing.size}"
+            raise UserError(f"got {images.dtype} images of {size}; this classifier takes {wanted}")
+        return self.compiled(self.params, images)
+
+    def predict(self, images: Any, *, batch_size: int = 32) -> "Predictions":
+        """Probabilities for image files, PIL images or one `uint8` array (n, h, w, 3), of any size.
+
+        Raises `UserError` for float arrays (a classifier that normalises itself must not be fed normalised images)
+        and for unreadable files.
+        """
+        pixels = self.prepare(images)
+        rows = [np.asarray(self.logits(pixels[i : i + batch_size])) for i in range(0, len(pixels), batch_size)]
+        return Predictions(np.concatenate(rows), self.class_names)
+
+    def explain(
+        self,
+        images: Any,
+        *,
+        methods: Sequence[str] = ("grad_cam",),
+        targets: Literal["predicted", "all"] | str | Int[np.ndarray, " n"] = "predicted",
+        stage: str | None = None,
+    ) -> dict[str, np.ndarray]:
+        """Raw maps by method, float32 (n, h, w) at the stage's resolution, or (n, k, h, w) for `targets="all"`."""
+        from jaxcam.maps.program import explain_images
+
+        return explain_images(self, self.prepare(images), methods=tuple(methods), targets=targets, stage=stage)
+
+    def prepare(self, images: Any) -> UInt8[np.ndarray, "n h w 3"]:
+        """Host-side part of the preprocessing: `uint8` RGB of the classifier's size."""
+        from jaxcam.data.decode import to_pixels
+
+        return to_pixels(images, self.preprocessing)
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """sha256 over the description and every parameter; equal only for classifiers that compute the same."""
+        digest = hashlib.sha256(json.dumps(self.describe(), sort_keys=True).encode())
+        for name, value in sorted(flatten_dict(self.params, sep="/").items()):
+            digest.update(name.encode())
+            digest.update(np.ascontiguousarray(value).tobytes())
+        return digest.hexdigest()
+
+    def describe(self) -> dict[str, Any]:
+        """Everything but the parameters, as JSON values."""
+        return {
+            "network": asdict(self.network),
+            "preprocessing": asdict(self.preprocessing),
+            "class_names": list(self.class_names),
+        }
+
+    def save(self, folder: str | Path) -> None:
+        """Write `params.safetensors` and `classifier.json`, each atomically, the description last."""
+        from safetensors.numpy import save
+
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        flat = {k: np.ascontiguousarray(v) for k, v in sorted(flatten_dict(self.params, sep="/").items())}
+        replace_file(folder / PARAMS, save(flat))
+        write_json(folder / DESCRIPTION, self.describe())
+
+    @classmethod
+    def load(cls, folder: str | Path) -> "Classifier":
+        """Read what `save` wrote; parameters that do not fit the described network are a `UserError`."""
+        from safetensors import SafetensorError
+        from safetensors.numpy import load_file
+
+        folder = Path(folder)
+        if not (folder / DESCRIPTION).is_file():
+            raise UserError(f"no classifier in {str(folder)!r} ({DESCRIPTION} is missing); finish `jaxcam train` first")
+        try:
+            text = json.loads((folder / DESCRIPTION).read_text())
+            network = NetworkSpec(**{**tupled(text["network"]), "head": head_from(text["network"]["head"])})
+            preprocessing = Preprocessing(**tupled(text["preprocessing"]))
+            class_names = tuple(text["class_names"])
+            params = unflatten_dict(load_file(folder / PARAMS), sep="/")
+        except (ValueError, KeyError, TypeError, OSError, SafetensorError) as error:
+            raise UserError(f"the classifier in {str(folder)!r} cannot be read ({error}); train it again") from error
+        expected = network.chain().abstract(network.shape)
+        if jax.tree.map(lambda x: x.shape, params) != jax.tree.map(lambda x: x.shape, expected):
+            raise UserError(f"the parameters in {str(folder)!r} are not those of its network {network.name!r}")
+        return cls(network, jax.tree.map(jnp.asarray, params), preprocessing, class_names)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Logits of a number of images, and what follows from them."""
+
+    logits: Float32[np.ndarray, "n k"]
+    class_names: tuple[str, ...]
+
+    @cached_property
+    def probabilities(self) -> Float32[np.ndarray, "n k"]:
+        """Softmax of the logits."""
+        shifted = np.exp(self.logits - self.logits.max(1, keepdims=True))
+        return shifted / shifted.sum(1, keepdims=True)
+
+    @cached_property
+    def labels(self) -> tuple[str, ...]:
+        """Name of the most probable class of each image."""
+        return tuple(self.class_names[i] for i in self.logits.argmax(1))
+
+
+def load(run: str | Path) -> Classifier:
+    """The classifier of a run folder (or of a `classifier/` folder itself)."""
+    folder = Path(run)
+    return Classifier.load(folder / "classifier" if (folder / "classifier").is_dir() else folder)
+
+
+def tupled(values: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON's lists as tuples."""
+    return {k: tuple(v) if isinstance(v, list) else v for k, v in values.items()}
+
+
+def head_from(value: Any) -> Any:
+    """A head as `describe` wrote it."""
+    return Head(**tupled(value)) if isinstance(value, dict) else value

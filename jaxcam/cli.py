@@ -1,0 +1,279 @@
+"""The `jaxcam` command: one function a command; it parses, calls and prints. Heavy imports stay inside."""
+
+import contextlib
+import dataclasses
+import functools
+import inspect
+import io
+import sys
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import tyro
+
+from jaxcam import __version__
+from jaxcam.errors import UserError
+
+Positional = tyro.conf.Positional
+
+
+def demo(*, out: Path = Path("runs/demo"), pictures: Path | None = None, quiet: bool = False) -> None:
+    """Tell the whole story offline: four experiments, their maps, and one page.
+
+    Example: jaxcam demo --out runs/demo
+
+    Args:
+        out: folder for pictures, runs and the page
+        pictures: folder of the real pictures (bart-vs-homer); without it the pictures are drawn
+        quiet: no progress
+    """
+    from jaxcam.demo import story
+    from jaxcam.progress import Progress
+
+    print(story.tell(out, pictures=pictures, progress=Progress(quiet)))
+
+
+def train(arguments: Sequence[str]) -> None:
+    """Train a classifier: jaxcam train CONFIG [--out RUN] [--a.b value ...]
+
+    CONFIG is a file such as configs/folder.py, or configs/bart_vs_homer.py:experiment=leak with arguments for it. Every
+    value of the config can be changed by an option; `jaxcam train CONFIG --help` lists them. A run that was
+    interrupted goes on where it stopped.
+
+    Example: jaxcam train configs/folder.py --data.folder pictures --phases.0.epochs 10 --out runs/pictures
+    """
+    if not arguments or arguments[0].startswith("-"):
+        print(inspect.getdoc(train))
+        if arguments[:1] in (["-h"], ["--help"]):
+            return
+        raise UserError("no config: give a file first, as in `jaxcam train configs/folder.py --data.folder pictures`")
+    from jaxcam import config as configs
+
+    file = configs.load(arguments[0])
+    stem = Path(arguments[0].partition(":")[0]).stem
+    out = Annotated[Path, tyro.conf.arg(help="the run's folder")]
+    quiet = Annotated[bool, tyro.conf.arg(help="no progress")]
+    options = dataclasses.make_dataclass(
+        "Options", [("out", out), ("quiet", quiet)], bases=(configs.Config,), frozen=True, kw_only=True
+    )
+    values = {field.name: getattr(file.config, field.name) for field in dataclasses.fields(configs.Config)}
+    chosen: Any = parse(
+        tyro.conf.AvoidSubcommands[options],  # type: ignore[valid-type]
+        arguments[1:],
+        f"jaxcam train {arguments[0]}",
+        default=options(**values, out=Path("runs") / stem, quiet=False),
+        description=file.about,
+    )
+    config = configs.Config(**{name: getattr(chosen, name) for name in values})
+    from jaxcam.progress import Progress
+    from jaxcam.training.command import train as train_run
+
+    train_run(config, chosen.out, progress=Progress(chosen.quiet))
+    print(f"{chosen.out}: next, jaxcam explain {chosen.out} and jaxcam report {chosen.out}")
+
+
+def evaluate(run: Positional[Path], *, data: Path | None = None, name: str | None = None, quiet: bool = False) -> None:
+    """Accuracy, balanced accuracy and confusion matrix of a run's classifier.
+
+    Example: jaxcam evaluate runs/pictures --data other/pictures
+
+    Args:
+        run: a run's folder
+        data: folder of images; default: the run's own training and validation pictures
+        name: name of the predictions file; default: the folder's name
+        quiet: no progress
+    """
+    from jaxcam.evaluation import predict_set, summary, write_predictions
+    from jaxcam.progress import Progress
+    from jaxcam.runs import open_sets
+
+    classifier, sets = open_sets(run, data, name)
+    for split, images in sets.items():
+        predictions = predict_set(classifier, images, progress=Progress(quiet))
+        write_predictions(run / "predictions" / f"{split}.csv", predictions)
+        print(summary(split, predictions))
+
+
+def predict(run: Positional[Path], images: Positional[tuple[Path, ...]], *, overlay: Path | None = None) -> None:
+    """Class and probability of single images.
+
+    Example: jaxcam predict runs/pictures cat.jpg dog.png --overlay overlays
+
+    Args:
+        run: a run's folder
+        images: image files
+        overlay: folder for pictures with the Grad-CAM map laid over
+    """
+    import jaxcam
+    from jaxcam.maps.render import write_overlays
+
+    if not images:
+        raise UserError("no images: give image files after the run's folder")
+    classifier = jaxcam.load(run)
+    predictions = classifier.predict([str(path) for path in images])
+    for path, label, shares in zip(images, predictions.labels, predictions.probabilities, strict=True):
+        print(f"{path}: {label} {shares.max():.4f}")
+    if overlay is not None:
+        pixels = classifier.prepare([str(path) for path in images])
+        maps = classifier.explain(pixels, methods=("grad_cam",))["grad_cam"]
+        for file in write_overlays(overlay, [path.stem for path in images], pixels, maps):
+            print(file)
+
+
+def explain(
+    run: Positional[Path],
+    *,
+    data: Path | None = None,
+    name: str | None = None,
+    methods: tuple[Literal["cam", "grad_cam"], ...] = ("grad_cam",),
+    targets: str = "predicted",
+    stage: str | None = None,
+    batch_size: int = 32,
+    overlays: bool = False,
+    overwrite: bool = False,
+    quiet: bool = False,
+) -> None:
+    """Maps of a whole image set into the run's folder; an interrupted one goes on where it stopped.
+
+    Example: jaxcam explain runs/pictures --methods cam grad_cam --targets all
+
+    Args:
+        run: a run's folder
+        data: folder of images; default: the run's own validation pictures
+        name: name of the store; default: the folder's name, or valid
+        methods: cam needs a head that ends in global average pooling
+        targets: predicted, true, all, or a class name
+        stage: stage whose maps Grad-CAM weighs; default: the last convolution below the head
+        batch_size: images a step
+        overlays: also write a picture with the map laid over for every image
+        overwrite: replace maps that were made with other settings
+        quiet: no progress
+    """
+    from jaxcam.maps.run import Request, run_set
+    from jaxcam.maps.render import write_set_overlays
+    from jaxcam.progress import Progress
+    from jaxcam.runs import open_sets
+
+    classifier, sets = open_sets(run, data, name, default="valid")
+    request = Request(methods=methods, targets=targets, stage=stage)
+    for split, images in sets.items():
+        store = run_set(
+            classifier, images, run, request,
+            name=split, batch_size=batch_size, overwrite=overwrite, progress=Progress(quiet),
+        )
+        print(f"{store.path}: {len(images)} images, {', '.join(methods)}")
+        if overlays:
+            print(write_set_overlays(store, images, run / "overlays" / split, classifier.preprocessing))
+
+
+def report(run: Positional[Path]) -> None:
+    """Write report/index.html from what the run's folder holds.
+
+    Example: jaxcam report runs/pictures
+
+    Args:
+        run: a run's folder
+    """
+    from jaxcam.report.pages import write_report
+
+    print(write_report(run))
+
+
+def weights(
+    action: Positional[Literal["list", "fetch", "convert"]],
+    names: Positional[tuple[str, ...]] = (),
+    *,
+    network: str = "vgg16",
+) -> None:
+    """Pretrained weights: what there is, download one, convert a file.
+
+    Example: jaxcam weights list; jaxcam weights fetch NAME; jaxcam weights convert vgg16.pth vgg16.safetensors
+
+    Args:
+        action: list; fetch NAME; convert FROM TO
+        names: the entry's name, or the two files
+        network: architecture that the file is for (convert)
+    """
+    from jaxcam import weights as package
+
+    wanted = {"list": 0, "fetch": 1, "convert": 2}[action]
+    if len(names) != wanted:
+        raise UserError(f"`jaxcam weights {action}` takes {wanted} names, got {len(names)}; see jaxcam weights --help")
+    command = {"list": package.weights_list, "fetch": package.weights_fetch, "convert": package.weights_convert}[action]
+    options = {"network": network} if action == "convert" else {}
+    print(command(*names, **options))
+
+
+COMMANDS: dict[str, Callable[..., None]] = {
+    "demo": demo,
+    "weights": weights,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "explain": explain,
+    "report": report,
+}
+
+
+def usage() -> str:
+    """The list of commands."""
+    lines = [f"jaxcam {__version__}: train an image classifier, see where it looks, and be told whether it cheats.", ""]
+    for name, command in COMMANDS.items():
+        lines.append(f"  jaxcam {name:10}{(command.__doc__ or '').splitlines()[0]}")
+    return "\n".join([*lines, "", "jaxcam COMMAND --help tells more. Start with: jaxcam demo"])
+
+
+def parse(command: Any, arguments: Sequence[str], program: str, **options: Any) -> Any:
+    """Parse with tyro; what it says about a mistake becomes a `UserError` of one line."""
+    complaints = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(complaints):
+            return tyro.cli(command, args=list(arguments), prog=program, **options)
+    except SystemExit as stop:
+        if stop.code:
+            raise UserError(f"{one_line(complaints.getvalue())} (see {program} --help)") from stop
+        raise
+
+
+def one_line(text: str) -> str:
+    """What tyro says over many lines, as one line without its frame and its title."""
+    words = [line.strip(" │╭╮╰╯─-") for line in text.splitlines()]
+    lines = [line for line in words if line and not line.startswith(("For full helptext", "Argument helptext"))]
+    return " ".join(lines[1:] if len(lines) > 1 else lines)
+
+
+def dispatch(arguments: Sequence[str]) -> None:
+    """Call the command named first."""
+    if not arguments or arguments[0] in ("-h", "--help", "help"):
+        print(usage())
+    elif arguments[0] == "--version":
+        print(__version__)
+    elif arguments[0] not in COMMANDS:
+        raise UserError(f"unknown command {arguments[0]!r}; there are: {', '.join(COMMANDS)}")
+    elif arguments[0] == "train":
+        train(arguments[1:])
+    else:
+        command = COMMANDS[arguments[0]]
+
+        @functools.wraps(command)
+        def later(*args: Any, **kwargs: Any) -> Any:
+            return functools.partial(command, *args, **kwargs)
+
+        # Called outside of `parse`, so that only tyro's own words are taken from stderr.
+        parse(later, arguments[1:], f"jaxcam {arguments[0]}")()
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command; 0 on success, 2 on a user's error (one line on stderr), 130 when interrupted."""
+    try:
+        dispatch(sys.argv[1:] if arguments is None else arguments)
+    except UserError as error:
+        print(f"jaxcam: {error}", file=sys.stderr)
+        return 2
+    except SystemExit as stop:  # tyro's --help
+        return stop.code if isinstance(stop.code, int) else 0
+    except KeyboardInterrupt:
+        print("jaxcam: interrupted; the same command goes on where this one stopped", file=sys.stderr)
+        return 130
+    return 0

@@ -1,0 +1,133 @@
+"""What a training run is made of: frozen dataclasses, a file in `configs/`, and overrides on the command line."""
+
+import dataclasses
+import importlib.util
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+from jaxcam.errors import UserError
+from jaxcam.networks.heads import Head
+from jaxcam.preprocessing import Preprocessing
+
+ClassWeights = tuple[tuple[str, float], ...]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Data:
+    """Where the pictures are."""
+
+    folder: str = ""
+    """folder with one sub-folder a class, or with Train/Valid (train/val) folders of such"""
+    train: str | None = None
+    """sub-folder of the training split; None: recognised by its name"""
+    valid: str | None = None
+    """sub-folder of the validation split; None: recognised by its name"""
+    valid_share: float = 0.2
+    """share held out of each class where the folder has no splits"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network:
+    """The network and the weights it starts from."""
+
+    name: str = "vgg16_mini"
+    """architecture: vgg16, vgg16_mini, convnet"""
+    weights: str = "mini"
+    """none, mini (in the package), imagenet (Keras' file, fetched before), a catalogue entry, or a weight file"""
+    base_end: str | None = None
+    """last stage of the base that is kept; None: all of it"""
+    width: float | None = None
+    """factor on the number of channels; None: the architecture's"""
+    head: Head | Literal["top"] = Head()
+    """what stands on the base"""
+    dtype: Literal["float32", "bfloat16"] = "float32"
+    """compute dtype; parameters are float32"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Phase:
+    """A part of the training: what moves, how, and for how long."""
+
+    trainable: str = "head"
+    """head: what stands on the base; all; or a stage's name: that stage and everything after it"""
+    epochs: int = 20
+    """passes over the training set"""
+    batch_size: int = 32
+    """pictures a step"""
+    optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
+    """adam; rmsprop with Keras' decay .9; sgd with momentum .9"""
+    learning_rate: float = 1e-3
+    """peak rate"""
+    schedule: Literal["constant", "cosine"] = "constant"
+    """constant, or cosine decay to zero over the phase"""
+    warmup_epochs: float = 0.0
+    """linear rise from zero at the start"""
+    weight_decay: float = 0.0
+    """decoupled decay of the trainable kernels"""
+    class_weights: ClassWeights | Literal["balanced", "none"] = "none"
+    """factor on the loss of each class: none, balanced (inverse frequency), or (name, factor) pairs"""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    """A training run."""
+
+    data: Data = Data()
+    network: Network = Network()
+    preprocessing: Preprocessing = Preprocessing.named("tf")
+    phases: tuple[Phase, ...] = (Phase(),)
+    seed: int = 0
+    """decides initial values, order of the pictures and dropout"""
+    cache_gib: float = 4.0
+    """memory for the frozen base's features; above it they are computed in every epoch"""
+
+
+@dataclass(frozen=True)
+class ConfigFile:
+    """A loaded file of `configs/`: its config and what its docstring says."""
+
+    config: Config
+    about: str = field(default="")
+
+
+def load(argument: str) -> ConfigFile:
+    """Load `configs/NAME.py`, or `configs/NAME.py:key=value,...` with arguments for its `get_config`."""
+    path, _, rest = argument.partition(":")
+    pairs = [item.partition("=") for item in rest.split(",") if item]
+    file = Path(path)
+    if not file.is_file():
+        there = ", ".join(sorted(p.as_posix() for p in Path("configs").glob("[a-z]*.py"))) or "none in ./configs"
+        raise UserError(f"no config file {path!r}; give a Python file with get_config() (there are: {there})")
+    spec = importlib.util.spec_from_file_location(f"jaxcam_config_{file.stem}", file)
+    if spec is None or spec.loader is None:
+        raise UserError(f"{path!r} is not a Python file; give a file of configs/ such as configs/folder.py")
+    module = importlib.util.module_from_spec(spec)
+    try:
+        spec.loader.exec_module(module)
+        config = module.get_config(**{key: value for key, _, value in pairs})
+    except UserError:
+        raise
+    except Exception as error:  # a config is the user's own code: whatever it raises is told in one line
+        raise UserError(f"config {argument!r} failed: {type(error).__name__}: {error}") from error
+    if not isinstance(config, Config):
+        raise UserError(f"get_config() of {path!r} gave {type(config).__name__}; it must return jaxcam.config.Config")
+    return ConfigFile(config, (module.__doc__ or "").strip())
+
+
+def to_json(config: Config) -> dict[str, Any]:
+    """The config as JSON values (tuples become lists)."""
+    return json.loads(json.dumps(dataclasses.asdict(config)))
+
+
+def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
+    """`key: old -> new` for every leaf that differs."""
+    lines = []
+    for key in sorted(set(old) | set(new)):
+        a, b = old.get(key), new.get(key)
+        if isinstance(a, dict) and isinstance(b, dict):
+            lines += differences(a, b, f"{prefix}{key}.")
+        elif a != b:
+            lines.append(f"{prefix}{key}: {a} -> {b}")
+    return lines

@@ -1,0 +1,219 @@
+"""Cutting figures out of fixed backgrounds and pasting them before others.
+
+Where pictures are taken before a few fixed scenes and the empty scenes are at hand, the difference gives a mask of the
+figure for nothing. With masks, each figure can be put before every scene: the training set that does not leak.
+"""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Bool, UInt8
+from PIL import Image
+from scipy import ndimage
+
+from jaxcam.data.drawing import save_png
+from jaxcam.errors import UserError
+from jaxcam.files import write_json
+
+MARKER = "swapped.json"
+_SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+_EXACT = 0.5  # at least this part of the pixels equal to the empty scene: it was stored without loss
+_SMALLEST = 0.15  # of the largest component
+_FITS = 0.3  # at least this part of the pixels near the empty scene: the picture was taken before it
+
+
+def _difference(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w"]:
+    """The largest difference of the three channels."""
+    return (np.maximum(image, background) - np.minimum(image, background)).max(axis=-1)
+
+
+def _square(radius: int) -> Bool[np.ndarray, "k k"]:
+    return np.ones((2 * radius + 1, 2 * radius + 1), np.bool_)
+
+
+def mask_from_background(
+    image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "h w 3"], *, threshold: int = 24
+) -> Bool[np.ndarray, "h w"]:
+    """Where the picture differs from the empty scene it was taken before.
+
+    A scene stored without loss (at least half of the pixels equal) gives the exact mask: every pixel that differs at
+    all. Otherwise (JPEG residue) pixels differ from `threshold` + 1 on; the mask is opened by 1 pixel and closed by 4,
+    and components smaller than 15 % of the largest are dropped. An empty scene gives an empty mask. Raises ValueError
+    where the sizes differ.
+    """
+    if image.shape != background.shape:
+        raise ValueError(f"the picture is {image.shape[:2]} and the background {background.shape[:2]} pixels")
+    difference = _difference(image, background)
+    if float((difference == 0).mean()) >= _EXACT:
+        return difference > 0
+    rough = ndimage.binary_opening(difference > threshold, _square(1))
+    padded = np.pad(
+        rough, 4, mode="edge"
+    )  # a closing treats the outside as empty and would eat the figure at the border
+    closed = ndimage.binary_closing(padded, _square(4))[4:-4, 4:-4]
+    labels, count = ndimage.label(closed)
+    if count == 0:
+        return closed
+    areas = np.bincount(labels.ravel())
+    areas[0] = 0
+    return (areas >= _SMALLEST * areas.max())[labels] & closed
+
+
+def _fit(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "h w 3"]) -> float:
+    """The part of the picture that looks like the empty scene; 0 where the sizes differ."""
+    return float((_difference(image, background) <= 24).mean()) if image.shape == background.shape else 0.0
+
+
+def find_background(image: UInt8[np.ndarray, "h w 3"], backgrounds: Sequence[UInt8[np.ndarray, "_ _ 3"]]) -> int:
+    """The index of the empty scene that the picture was taken before.
+
+    The one that equals the picture (to within 24 of 255) on most pixels. Raises UserError where no scene does so on 30
+    % of them.
+    """
+    fits = [_fit(image, background) for background in backgrounds]
+    best = max(range(len(fits)), key=lambda index: fits[index], default=-1)
+    if best < 0 or fits[best] < _FITS:
+        share = f"the best of {len(fits)} equals it on {fits[best]:.0%} of the pixels" if fits else "none was given"
+        raise UserError(
+            f"the picture was not taken before any of the backgrounds: {share}, at least {_FITS:.0%} is needed"
+        )
+    return best
+
+
+def paste(
+    image: UInt8[np.ndarray, "h w 3"],
+    mask: Bool[np.ndarray, "h w"],
+    background: UInt8[np.ndarray, "h w 3"],
+    *,
+    feather: bool = True,
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The masked part of the picture before another background.
+
+    With `feather` the outermost pixel of the mask is mixed with the background, so that no rim of the old scene shows.
+    Raises ValueError where the sizes differ.
+    """
+    if image.shape != background.shape or image.shape[:2] != mask.shape:
+        raise ValueError(
+            f"picture {image.shape[:2]}, mask {mask.shape} and background {background.shape[:2]} differ in size"
+        )
+    if not feather:
+        return np.where(mask[..., None], image, background)
+    cover = ndimage.uniform_filter(mask.astype(np.float32), 3, mode="nearest") * mask
+    mixed = image * cover[..., None] + background * (1 - cover[..., None])
+    return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
+
+
+def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    try:
+        with Image.open(path) as file:
+            return np.array(file.convert("RGB"))
+    except (OSError, ValueError, SyntaxError) as error:
+        raise UserError(f"cannot read the picture {path}: {error}") from error
+
+
+def _read_mask(masks: Path, relative: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
+    path = masks / relative.with_suffix(".png")
+    if not path.is_file():
+        raise UserError(
+            f"there is no mask {path}; give a folder with a PNG for every picture, or none to derive the masks"
+        )
+    mask = _read(path)[..., 0] > 127
+    if mask.shape != shape:
+        raise UserError(f"the mask {path} is {mask.shape} pixels and its picture {shape}")
+    return mask
+
+
+def _background_paths(backgrounds: Path | Sequence[Path]) -> list[Path]:
+    if isinstance(backgrounds, Path):
+        found = (
+            [path for path in backgrounds.rglob("*") if path.suffix.lower() in _SUFFIXES]
+            if backgrounds.is_dir()
+            else []
+        )
+        paths = sorted(found)
+    else:
+        paths = list(backgrounds)
+    if len(paths) < 2:
+        raise UserError(
+            f"found {len(paths)} background(s) in {backgrounds}; swapping needs two or more pictures of empty scenes"
+        )
+    stems = [path.stem for path in paths]
+    if len(set(stems)) != len(stems):
+        raise UserError(f"two backgrounds have the same name ({', '.join(sorted(stems))}); rename one")
+    return paths
+
+
+def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> None:
+    """Refuse folders that hold anything else, and any way out of `out_folder`."""
+    out, train = out_folder.resolve(), train_folder.resolve()
+    if out == train or out.is_relative_to(train) or train.is_relative_to(out):
+        raise UserError(
+            f"{out_folder} and {train_folder} lie in each other; choose a folder of its own for the swapped pictures"
+        )
+    marker = out_folder / MARKER
+    if marker.exists():
+        if json.loads(marker.read_text()) != wanted:
+            raise UserError(f"{out_folder} holds swapped pictures of another set; choose another folder")
+    elif out_folder.exists() and any(out_folder.iterdir()):
+        raise UserError(f"{out_folder} is not empty; choose an empty or a new folder for the swapped pictures")
+    for name in {Path(image).parts[0] for image in wanted["images"]}:
+        if not (out_folder / name).resolve().is_relative_to(out):
+            raise UserError(f"{out_folder / name} points outside {out_folder}; remove the link")
+
+
+def write_swapped(
+    train_folder: Path, out_folder: Path, *, backgrounds: Path | Sequence[Path], masks: Path | None = None
+) -> int:
+    """Write a training folder in which each figure stands before every background; return the number of pictures.
+
+    `train_folder` holds one folder a class. `backgrounds` are the files of the empty scenes, or a folder of them. Every
+    picture is kept as `<class>/<name>.png`, and `<class>/<name>-before-<scene>.png` is added for each other scene.
+    Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png` (figure > 127), or from the
+    difference to the empty scene.
+
+    Writes PNG files and `swapped.json` below `out_folder` alone. Raises UserError for unreadable pictures, a picture
+    that fits no background, sizes that differ, and an `out_folder` that holds something else.
+    """
+    if not train_folder.is_dir():
+        raise UserError(f"there is no folder {train_folder}")
+    paths = _background_paths(backgrounds)
+    scenes = [_read(path) for path in paths]
+    images = sorted(
+        path.relative_to(train_folder)
+        for path in train_folder.glob("*/*")
+        if path.suffix.lower() in _SUFFIXES and path.is_file()
+    )
+    if not images:
+        raise UserError(f"{train_folder} holds no pictures; it must have one folder of pictures for each class")
+    outputs = [image.with_suffix(".png").as_posix() for image in images]
+    if len(set(outputs)) != len(outputs):
+        raise UserError(f"two pictures of {train_folder} differ only in their suffix; rename one of them")
+    wanted = {"images": [image.as_posix() for image in images], "backgrounds": [path.name for path in paths]}
+    _prepare(out_folder, train_folder, wanted)
+    write_json(out_folder / MARKER, wanted)
+    count = 0
+    for relative, output in zip(images, outputs, strict=True):
+        image = _read(train_folder / relative)
+        try:
+            own = find_background(image, scenes)
+        except UserError as error:
+            raise UserError(f"{train_folder / relative}: {error}") from error
+        target = out_folder / output
+        save_png(target, image)
+        count += 1
+        derived = mask_from_background(image, scenes[own])
+        mask = derived if masks is None or not derived.any() else _read_mask(masks, relative, image.shape[:2])
+        if not mask.any():
+            continue
+        for index, scene in enumerate(scenes):
+            if index == own:
+                continue
+            if scene.shape != image.shape:
+                raise UserError(
+                    f"{paths[index]} is {scene.shape[:2]} pixels and {train_folder / relative} {image.shape[:2]}"
+                )
+            save_png(target.with_name(f"{target.stem}-before-{paths[index].stem}.png"), paste(image, mask, scene))
+            count += 1
+    return count

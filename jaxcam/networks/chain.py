@@ -1,0 +1,107 @@
+"""A network is a chain of named stages; every method of jaxcam is a slice of one chain."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+from flax import linen as nn
+from jaxtyping import Array, Float, PRNGKeyArray
+
+from jaxcam.errors import UserError
+
+Params = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """Named stages applied in order, with a way in and a way out at every stage.
+
+    A stage is a Linen module called as `stage(x, train=...)` with parameters and nothing else (running statistics
+    are parameters too). Parameters are a plain dict `{stage: {"kernel": ..., "bias": ...}}`; stages without
+    parameters are absent from it.
+    """
+
+    stages: tuple[tuple[str, nn.Module], ...]
+
+    def __post_init__(self):
+        names = self.names
+        if len(set(names)) != len(names):
+            raise ValueError(f"stage names must differ, got {names}")
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The stages' names in order."""
+        return tuple(name for name, _ in self.stages)
+
+    def index(self, name: str) -> int:
+        """Position of a stage; a `UserError` lists the allowed names."""
+        if name not in self.names:
+            raise UserError(f"unknown stage {name!r}; this network has: {', '.join(self.names)}")
+        return self.names.index(name)
+
+    def slice(self, start: str | None = None, stop: str | None = None) -> "Chain":
+        """The stages after `start` up to and including `stop`, as a chain of its own."""
+        first = 0 if start is None else self.index(start) + 1
+        last = len(self.stages) if stop is None else self.index(stop) + 1
+        if first > last:
+            raise UserError(f"stage {stop!r} comes before {start!r}; swap start and stop")
+        return Chain(self.stages[first:last])
+
+    def apply(
+        self,
+        params: Params,
+        x: Float[Array, "n ..."],
+        start: str | None = None,
+        stop: str | None = None,
+        *,
+        train: bool = False,
+        key: PRNGKeyArray | None = None,
+    ) -> Float[Array, "n ..."]:
+        """Output of stage `stop` (default: the last); with `start`, `x` is that stage's output.
+
+        `train=True` switches dropout on and needs `key`. A stage's randomness depends on its name's position in the
+        whole chain, not on where the slice begins.
+        """
+        part = self.slice(start, stop)
+        offset = 0 if start is None else self.index(start) + 1
+        for position, (name, stage) in enumerate(part.stages, start=offset):
+            rngs = {} if key is None else {"dropout": jax.random.fold_in(key, position)}
+            x = stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs)
+        return x
+
+    def init(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> dict[str, Any]:
+        """Fresh parameters for inputs of `shape` (n, h, w, c); each stage's key is folded from its position."""
+        params: dict[str, Any] = {}
+        x = jax.ShapeDtypeStruct(shape, jnp.float32)
+        for position, (name, stage) in enumerate(self.stages):
+            variables = stage.init(jax.random.fold_in(key, position), jnp.zeros(x.shape, x.dtype))
+            if "params" in variables:
+                params[name] = dict(variables["params"])
+            x = jax.eval_shape(stage.apply, variables, x)
+        return params
+
+    def abstract(self, shape: tuple[int, ...]) -> dict[str, Any]:
+        """The parameters' shapes and dtypes (`jax.ShapeDtypeStruct`), without computing anything."""
+        return jax.eval_shape(lambda: self.init(jax.random.key(0), shape))
+
+    def shapes(self, shape: tuple[int, ...]) -> dict[str, tuple[int, ...]]:
+        """Output shape of every stage for an input of `shape`."""
+        params, out = self.abstract(shape), {}
+        x = jax.ShapeDtypeStruct(shape, jnp.float32)
+        for name, stage in self.stages:
+            x = jax.eval_shape(stage.apply, {"params": params.get(name, {})}, x)
+            out[name] = x.shape
+        return out
+
+    def trainable_from(self, stage: str) -> tuple[str, ...]:
+        """Names of `stage` and of everything after it."""
+        return self.names[self.index(stage) :]
+
+
+def split_params(params: Params, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`(those named, the others)`; merge again with `{**others, **named}`."""
+    named = {name: value for name, value in params.items() if name in names}
+    others = {name: value for name, value in params.items() if name not in names}
+    return named, others

@@ -1,0 +1,1 @@
+"""Training in phases: a frozen base, then fine-tuning from a named stage."""

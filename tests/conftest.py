@@ -1,0 +1,20 @@
+"""Strict surroundings for every test: two devices, no silent promotion, warnings are errors (pyproject.toml)."""
+
+import os
+from pathlib import Path
+
+os.environ.setdefault("KERAS_BACKEND", "jax")
+
+import jax
+import pytest
+
+jax.config.update("jax_num_cpu_devices", 2)
+jax.config.update("jax_numpy_dtype_promotion", "strict")
+
+
+def shared() -> Path:
+    """The folder of real pictures and weights that tests may read; the test is skipped where there is none."""
+    folder = Path(os.environ.get("JAXCAM_SHARED", Path(__file__).resolve().parents[2] / "shared"))
+    if not folder.is_dir():
+        pytest.skip(f"no shared pictures at {folder} (set JAXCAM_SHARED)")
+    return folder
