@@ -11,7 +11,7 @@ if TYPE_CHECKING:
 
 _LAZY = {"Classifier": "jaxcam.classifier", "load": "jaxcam.classifier"}
 _MODULES = ("attribution", "data", "maps", "networks", "report", "training", "weights")
-__all__ = ["Classifier", "__version__", "load", *_MODULES]  # noqa: PLE0604
+__all__ = ["Classifier", "__version__", "load", *_MODULES]
 
 
 def __getattr__(name: str):

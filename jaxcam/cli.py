@@ -150,8 +150,8 @@ def explain(
         overwrite: replace maps that were made with other settings
         quiet: no progress
     """
-    from jaxcam.maps.run import Request, run_set
     from jaxcam.maps.render import write_set_overlays
+    from jaxcam.maps.run import Request, run_set
     from jaxcam.progress import Progress
     from jaxcam.runs import open_sets
 
@@ -159,8 +159,14 @@ def explain(
     request = Request(methods=methods, targets=targets, stage=stage)
     for split, images in sets.items():
         store = run_set(
-            classifier, images, run, request,
-            name=split, batch_size=batch_size, overwrite=overwrite, progress=Progress(quiet),
+            classifier,
+            images,
+            run,
+            request,
+            name=split,
+            batch_size=batch_size,
+            overwrite=overwrite,
+            progress=Progress(quiet),
         )
         print(f"{store.path}: {len(images)} images, {', '.join(methods)}")
         if overlays:

@@ -66,6 +66,8 @@ class Phase:
     """linear rise from zero at the start"""
     weight_decay: float = 0.0
     """decoupled decay of the trainable kernels"""
+    clip_norm: float = 0.0
+    """largest norm of the trainable parameters' gradient; 0: no limit"""
     class_weights: ClassWeights | Literal["balanced", "none"] = "none"
     """factor on the loss of each class: none, balanced (inverse frequency), or (name, factor) pairs"""
 

@@ -66,9 +66,7 @@ def predict_set(
     return SetPredictions(images, logits, errors)
 
 
-def write_predictions(
-    path: Path, predictions: SetPredictions, flags: Mapping[int, str] | None = None
-) -> None:
+def write_predictions(path: Path, predictions: SetPredictions, flags: Mapping[int, str] | None = None) -> None:
     """Write `path,label,predicted,p_CLASS...,loss,flags`; unreadable images keep their row, with the reason."""
     images, names = predictions.images, predictions.images.class_names
     table = io.StringIO()

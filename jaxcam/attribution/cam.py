@@ -22,13 +22,17 @@ def check_targets(targets: Int[Array, "..."], images: int) -> None:
 
 def class_gradients(
     head: Head, activations: Float[Array, "n h w c"], targets: Int[Array, "n t"]
-) -> tuple[Float32[Array, "n t"], Float[Array, "n t h w c"]]:
-    """Scores of the targets and their gradients with respect to the activations; one forward of the head."""
+) -> tuple[Float32[Array, "n t"], Float32[Array, "n t c"]]:
+    """Scores of the targets and, per channel, the mean of their gradient over positions; one forward of the head."""
     scores, pullback = jax.vjp(head, activations)
     directions = jax.nn.one_hot(targets.T, scores.shape[-1], dtype=scores.dtype)
-    gradients = jax.vmap(lambda direction: pullback(direction)[0])(directions)
+
+    def mean_gradient(direction):
+        # Averaged here, so that the gradients of many targets never stand in memory together.
+        return pullback(direction)[0].astype(jnp.float32).mean((1, 2))
+
     chosen = jnp.take_along_axis(scores, targets, axis=1).astype(jnp.float32)
-    return chosen, jnp.moveaxis(gradients, 0, 1)
+    return chosen, jnp.moveaxis(jax.vmap(mean_gradient)(directions), 0, 1)
 
 
 def grad_cam(
@@ -43,8 +47,7 @@ def grad_cam(
     (1, 2, 2)
     """
     check_targets(targets, activations.shape[0])
-    _, gradients = class_gradients(head, activations, targets.reshape(targets.shape[0], -1))
-    weights = gradients.astype(jnp.float32).mean((2, 3))
+    _, weights = class_gradients(head, activations, targets.reshape(targets.shape[0], -1))
     maps = jnp.einsum("nhwc,ntc->nthw", activations.astype(jnp.float32), weights)
     maps = jax.nn.relu(maps) if relu else maps
     return maps if targets.ndim == 2 else maps[:, 0]

@@ -4,23 +4,24 @@ Where pictures are taken before a few fixed scenes and the empty scenes are at h
 figure for nothing. With masks, each figure can be put before every scene: the training set that does not leak.
 """
 
-import json
 from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
-from PIL import Image
 from scipy import ndimage
 
+from jaxcam.data.decode import UnreadableImage, decode, probe
 from jaxcam.data.drawing import save_png
+from jaxcam.data.marker import claim, finish
 from jaxcam.errors import UserError
-from jaxcam.files import write_json
+from jaxcam.preprocessing import Preprocessing
 
 MARKER = "swapped.json"
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _EXACT = 0.5  # at least this part of the pixels equal to the empty scene: it was stored without loss
 _SMALLEST = 0.15  # of the largest component
+_LEAST = 0.002  # of the picture: less is residue, even where there is no figure
 _FITS = 0.3  # at least this part of the pixels near the empty scene: the picture was taken before it
 
 
@@ -34,14 +35,14 @@ def _square(radius: int) -> Bool[np.ndarray, "k k"]:
 
 
 def mask_from_background(
-    image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "h w 3"], *, threshold: int = 24
+    image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "_ _ 3"], *, threshold: int = 24
 ) -> Bool[np.ndarray, "h w"]:
     """Where the picture differs from the empty scene it was taken before.
 
     A scene stored without loss (at least half of the pixels equal) gives the exact mask: every pixel that differs at
     all. Otherwise (JPEG residue) pixels differ from `threshold` + 1 on; the mask is opened by 1 pixel and closed by 4,
-    and components smaller than 15 % of the largest are dropped. An empty scene gives an empty mask. Raises ValueError
-    where the sizes differ.
+    and components smaller than 15 % of the largest, or than 0.2 % of the picture, are dropped. Raises ValueError where
+    the sizes differ.
     """
     if image.shape != background.shape:
         raise ValueError(f"the picture is {image.shape[:2]} and the background {background.shape[:2]} pixels")
@@ -58,10 +59,10 @@ def mask_from_background(
         return closed
     areas = np.bincount(labels.ravel())
     areas[0] = 0
-    return (areas >= _SMALLEST * areas.max())[labels] & closed
+    return (areas >= max(_SMALLEST * areas.max(), _LEAST * closed.size))[labels] & closed
 
 
-def _fit(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "h w 3"]) -> float:
+def _fit(image: UInt8[np.ndarray, "h w 3"], background: UInt8[np.ndarray, "_ _ 3"]) -> float:
     """The part of the picture that looks like the empty scene; 0 where the sizes differ."""
     return float((_difference(image, background) <= 24).mean()) if image.shape == background.shape else 0.0
 
@@ -84,8 +85,8 @@ def find_background(image: UInt8[np.ndarray, "h w 3"], backgrounds: Sequence[UIn
 
 def paste(
     image: UInt8[np.ndarray, "h w 3"],
-    mask: Bool[np.ndarray, "h w"],
-    background: UInt8[np.ndarray, "h w 3"],
+    mask: Bool[np.ndarray, "_ _"],
+    background: UInt8[np.ndarray, "_ _ 3"],
     *,
     feather: bool = True,
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -106,11 +107,12 @@ def paste(
 
 
 def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+    """The picture at its own size."""
     try:
-        with Image.open(path) as file:
-            return np.array(file.convert("RGB"))
-    except (OSError, ValueError, SyntaxError) as error:
-        raise UserError(f"cannot read the picture {path}: {error}") from error
+        width, height, _ = probe(path)
+        return decode(path, Preprocessing(size=(height, width), resize="nearest"))
+    except UnreadableImage as error:
+        raise UserError(f"cannot read the picture {path}: {error.reason}") from error
 
 
 def _read_mask(masks: Path, relative: Path, shape: tuple[int, int]) -> Bool[np.ndarray, "h w"]:
@@ -127,12 +129,7 @@ def _read_mask(masks: Path, relative: Path, shape: tuple[int, int]) -> Bool[np.n
 
 def _background_paths(backgrounds: Path | Sequence[Path]) -> list[Path]:
     if isinstance(backgrounds, Path):
-        found = (
-            [path for path in backgrounds.rglob("*") if path.suffix.lower() in _SUFFIXES]
-            if backgrounds.is_dir()
-            else []
-        )
-        paths = sorted(found)
+        paths = sorted(path for path in backgrounds.rglob("*") if path.suffix.lower() in _SUFFIXES)
     else:
         paths = list(backgrounds)
     if len(paths) < 2:
@@ -152,12 +149,7 @@ def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> None:
         raise UserError(
             f"{out_folder} and {train_folder} lie in each other; choose a folder of its own for the swapped pictures"
         )
-    marker = out_folder / MARKER
-    if marker.exists():
-        if json.loads(marker.read_text()) != wanted:
-            raise UserError(f"{out_folder} holds swapped pictures of another set; choose another folder")
-    elif out_folder.exists() and any(out_folder.iterdir()):
-        raise UserError(f"{out_folder} is not empty; choose an empty or a new folder for the swapped pictures")
+    claim(out_folder, MARKER, wanted)
     for name in {Path(image).parts[0] for image in wanted["images"]}:
         if not (out_folder / name).resolve().is_relative_to(out):
             raise UserError(f"{out_folder / name} points outside {out_folder}; remove the link")
@@ -192,7 +184,6 @@ def write_swapped(
         raise UserError(f"two pictures of {train_folder} differ only in their suffix; rename one of them")
     wanted = {"images": [image.as_posix() for image in images], "backgrounds": [path.name for path in paths]}
     _prepare(out_folder, train_folder, wanted)
-    write_json(out_folder / MARKER, wanted)
     count = 0
     for relative, output in zip(images, outputs, strict=True):
         image = _read(train_folder / relative)
@@ -216,4 +207,5 @@ def write_swapped(
                 )
             save_png(target.with_name(f"{target.stem}-before-{paths[index].stem}.png"), paste(image, mask, scene))
             count += 1
+    finish(out_folder, MARKER, wanted)
     return count

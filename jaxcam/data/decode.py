@@ -175,6 +175,7 @@ def _reason(error: Exception) -> str:
         return "not enough memory"
     text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
     line = " ".join(text.split()) or type(error).__name__
+    line = "".join(character if character.isprintable() else "?" for character in line)
     return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 3] + "..."
 
 

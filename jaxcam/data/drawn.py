@@ -35,6 +35,7 @@ from jaxcam.data.drawing import (
 )
 from jaxcam.data.drawn_creatures import PAINTERS
 from jaxcam.data.drawn_objects import FIELDS, OUTLINES, Look
+from jaxcam.data.marker import claim, finish
 
 _COLOURS: dict[str, tuple[float, float, float]] = {  # hue, saturation, value; each varies a little
     "red": (0.0, 0.9, 0.85),
@@ -63,6 +64,7 @@ _TEXTURES = {  # class: (field, angle in degrees or None for any, periods across
 }
 _NOISES = {"noise_fine": (18.0, 1, 1.0), "noise_coarse": (3.5, 1, 1.0), "clouds": (2.5, 4, 1.0), "wood": (3.0, 2, 6.0)}
 _CENTRED = ("rings", "rays", "spiral")
+MARKER = "drawn.json"
 _NUMBERS = ("one", "two", "three", "four", "five", "six")
 
 CLASS_NAMES: tuple[str, ...] = (
@@ -322,14 +324,17 @@ def write_folder(folder: Path, count: int, seed: int, *, size: int = 64, valid_c
     """Write a folder of pictures: `folder/Train/<class>/NNNNNN.png` and `folder/Valid/...`.
 
     Train holds the pictures 0 to `count` - 1 of the set `seed`, Valid the next `valid_count`.
-    `valid_count` is a fifth of `count` where not given. Each file is written whole or not at all; files there already
-    are kept. Returns how many pictures the folder should hold.
+    `valid_count` is a fifth of `count` where not given. `drawn.json` holds the parameters: a complete folder keeps its
+    files, missing ones are written. Returns how many pictures the folder holds. Raises UserError where the folder holds
+    something else.
     """
     extra = count // 5 if valid_count is None else valid_count
+    parameters = {"count": count, "valid_count": extra, "seed": seed, "size": size}
+    complete = claim(folder, MARKER, parameters)
     for index in range(count + extra):
         label = label_of(index)
         path = folder / ("Train" if index < count else "Valid") / CLASS_NAMES[label] / f"{index:06d}.png"
-        if path.exists():
-            continue
-        save_png(path, draw(label, np.random.default_rng([seed, index]), size=size))
+        if not (complete and path.exists()):
+            save_png(path, draw(label, np.random.default_rng([seed, index]), size=size))
+    finish(folder, MARKER, parameters)
     return count + extra

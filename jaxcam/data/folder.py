@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from jaxcam.errors import UserError
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "val", "validation"), "test": ("test", "testing")}
 """split -> the folder names it goes by, in any case"""
 _NOISE = {"__macosx", "thumbs.db", "desktop.ini"}
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # would break tables, pages and terminals
 _CHUNK = 64
 _THREADS = 16
 
@@ -134,6 +136,8 @@ def load_folder(
     listing = _list(root)
     if not listing.folders:
         raise UserError(f"{root} has no sub-folders; one sub-folder of images for each class is expected")
+    if class_names is None and all(_split_of(folder) for folder in listing.folders):
+        raise UserError(f"the folders {', '.join(listing.folders)} of {root} are named like splits but hold no classes")
     if class_names is None and len(listing.folders) == 1:
         raise UserError(f"{root} has a single class folder, {listing.folders[0]!r}; at least two are needed")
 
@@ -183,8 +187,8 @@ def _list(root: Path) -> _Listing:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if _is_noise(entry.name):
                 listing.ignored += 1
-            elif not _is_text(entry.name):
-                listing.skipped.append((path.encode(errors="replace").decode(), "file name is not UTF-8"))
+            elif _UNPRINTABLE.search(entry.name):
+                listing.skipped.append((_UNPRINTABLE.sub("?", path), "name is not UTF-8 or has control characters"))
             elif entry.is_symlink() and (reason := _why_not_followed(entry.path, real_root)):
                 listing.skipped.append((path, reason))
             elif entry.is_dir():
@@ -233,12 +237,12 @@ def _why_not_followed(path: str, real_root: str) -> str | None:
 
 def _folder(path: str | os.PathLike) -> Path:
     path = Path(path)
-    if not path.exists():
-        raise UserError(f"no folder {path}; a folder with one sub-folder of images for each class was looked for")
-    if not path.is_dir():
-        raise UserError(f"{path} is a file; a folder with one sub-folder of images for each class is needed")
     try:
         os.scandir(path).close()
+    except FileNotFoundError:
+        raise UserError(f"no folder {path}; one with a sub-folder of images for each class was looked for") from None
+    except NotADirectoryError:
+        raise UserError(f"{path} is a file; a folder with a sub-folder of images for each class is needed") from None
     except OSError as error:
         raise UserError(f"folder {path} cannot be read: {error.strerror}") from error
     return path
@@ -262,10 +266,6 @@ def _split_of(name: str) -> str | None:
 
 def _is_noise(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NOISE
-
-
-def _is_text(name: str) -> bool:
-    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _told(skipped: list[tuple[str, str]]) -> str:

@@ -15,6 +15,9 @@ from jaxcam.data.folder import ImageSet
 from jaxcam.preprocessing import Preprocessing
 
 _MAX_THREADS = 32
+_PIECE = (
+    8  # rows a task: grain's own work for each element is about 40 us, while other threads wait for the interpreter
+)
 
 Item = TypeVar("Item")
 Placed = TypeVar("Placed")
@@ -36,17 +39,26 @@ class Batch:
     """(row, reason) of the unreadable images of this batch"""
 
 
-class _Rows:
-    """Random access for grain: position in the order -> (row, pixels or None, reason)."""
+Example = tuple[int, np.ndarray | None, str]
+"""row, pixels (None: padding or unreadable), reason"""
 
-    def __init__(self, image_set: ImageSet, preprocessing: Preprocessing, order: np.ndarray):
-        self.image_set, self.preprocessing, self.order = image_set, preprocessing, order
+
+class _Pieces:
+    """Random access for grain: the k-th piece of the padded order, at most `_PIECE` rows of one batch, decoded."""
+
+    def __init__(self, image_set: ImageSet, preprocessing: Preprocessing, order: np.ndarray, batch_size: int):
+        self.image_set, self.preprocessing = image_set, preprocessing
+        self.table = order.reshape(-1, batch_size).tolist()
+        self.pieces_a_batch = -(-batch_size // _PIECE)
 
     def __len__(self) -> int:
-        return len(self.order)
+        return len(self.table) * self.pieces_a_batch
 
-    def __getitem__(self, position: int) -> tuple[int, np.ndarray | None, str]:
-        row = int(self.order[position])
+    def __getitem__(self, position: int) -> list[Example]:
+        batch, piece = divmod(position, self.pieces_a_batch)
+        return [self._decode(row) for row in self.table[batch][piece * _PIECE : (piece + 1) * _PIECE]]
+
+    def _decode(self, row: int) -> Example:
         if row < 0:
             return row, None, ""
         try:
@@ -68,9 +80,9 @@ def batches(
     """The images of the rows `order` (by default all, in the set's order) in batches of one shape.
 
     The last batch is filled up with padding (-1; `order` may hold -1 itself). `start` is the first batch to deliver:
-    what follows equals what an uninterrupted pass would have given. `threads` decode (default: one for each core, at
-    most 32), at most `ahead` batches before they are asked for. An unreadable image becomes a masked row of zeros and
-    an entry in `errors`.
+    what follows equals what an uninterrupted pass would have given. `threads` (default: one for each core, at most 32)
+    decode up to `ahead` batches, or one piece of 8 images each, before they are asked for. An unreadable image becomes
+    a masked row of zeros and an entry in `errors`.
 
     Close the iterator, or let go of it, to stop early: waiting work is dropped and the threads end.
 
@@ -87,31 +99,31 @@ def batches(
     padded = np.full(count * batch_size, -1, dtype=np.int64)
     padded[: len(rows)] = rows
     threads = min(_cores(), _MAX_THREADS) if threads is None else threads
-    return _deliver(_Rows(image_set, preprocessing, padded[start * batch_size :]), batch_size, threads, ahead)
+    return _deliver(_Pieces(image_set, preprocessing, padded[start * batch_size :], batch_size), threads, ahead)
 
 
-def _deliver(rows: _Rows, batch_size: int, threads: int, ahead: int) -> Iterator[Batch]:
-    if not len(rows):
+def _deliver(pieces: _Pieces, threads: int, ahead: int) -> Iterator[Batch]:
+    if not len(pieces):
         return
-    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead * batch_size, threads))
-    examples = iter(grain.MapDataset.source(rows).to_iter_dataset(options))
+    each = pieces.pieces_a_batch
+    options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead * each, threads))
+    decoded = iter(grain.MapDataset.source(pieces).to_iter_dataset(options))
     try:
-        for _ in range(len(rows) // batch_size):
-            yield _collect(rows, examples, batch_size)
+        for _ in pieces.table:
+            yield _collect([example for _ in range(each) for example in next(decoded)], pieces)
     finally:
-        examples.close()
+        decoded.close()
 
 
-def _collect(rows: _Rows, examples: Iterator[tuple[int, np.ndarray | None, str]], batch_size: int) -> Batch:
-    images = np.zeros((batch_size, *rows.preprocessing.size, 3), np.uint8)
-    labels, index = np.full((2, batch_size), -1, np.int32)
-    mask = np.zeros(batch_size, bool)
+def _collect(examples: list[Example], pieces: _Pieces) -> Batch:
+    images = np.zeros((len(examples), *pieces.preprocessing.size, 3), np.uint8)
+    labels, index = np.full((2, len(examples)), -1, np.int32)
+    mask = np.zeros(len(examples), bool)
     errors = []
-    for place in range(batch_size):
-        row, pixels, reason = next(examples)
+    for place, (row, pixels, reason) in enumerate(examples):
         index[place] = row
         if row >= 0:
-            labels[place] = rows.image_set.labels[row]
+            labels[place] = pieces.image_set.labels[row]
         if pixels is not None:
             images[place], mask[place] = pixels, True
         elif row >= 0:

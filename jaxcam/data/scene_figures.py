@@ -11,9 +11,9 @@ from typing import TypeAlias
 
 import numpy as np
 
-from jaxcam.data.drawing import Colour, Number, Pen, arc, shade
+from jaxcam.data.drawing import Colour, Number, Pen, Points, arc, shade
 
-Sides: TypeAlias = tuple[tuple[float, float], tuple[float, float]]
+Sides: TypeAlias = tuple[tuple[Number, Number], tuple[Number, Number]]
 
 _POSES: dict[str, tuple[Sides, Sides]] = {  # (arms left, right), (legs left, right)
     "stand": (((14, 8), (14, 8)), ((5, 0), (5, 0))),
@@ -126,7 +126,9 @@ def random_pose(rng: np.random.Generator) -> Pose:
     )
 
 
-def _joints(x: Number, y: Number, length: Number, side: int, angles: tuple[float, float]) -> list[tuple[float, float]]:
+def _joints(
+    x: Number, y: Number, length: Number, side: int, angles: tuple[Number, Number]
+) -> list[tuple[Number, Number]]:
     """The three points of a limb: its root, its joint and its end."""
     first, second = math.radians(angles[0]), math.radians(angles[0] + angles[1])
     middle = (x + side * length * math.sin(first), y + length * math.cos(first))
@@ -139,13 +141,13 @@ def lowest(character: Character, pose: Pose) -> float:
     return max(y for _, y in ends) + 0.08
 
 
-def _tube(pen: Pen, points: list[tuple[float, float]], colour: Colour, thickness: Number) -> None:
+def _tube(pen: Pen, points: Points, colour: Colour, thickness: Number) -> None:
     """A limb with an ink outline."""
     pen.line(points, _INK, thickness + 0.04)
     pen.line(points, colour, thickness)
 
 
-def _leg(pen: Pen, character: Character, side: int, angles: tuple[float, float]) -> None:
+def _leg(pen: Pen, character: Character, side: int, angles: tuple[Number, Number]) -> None:
     points = _joints(side * character.hip * 0.55, 0, character.leg, side, angles)
     _tube(pen, points, character.legs, character.thickness * 1.15)
     end = points[2]
@@ -172,7 +174,7 @@ def _item(pen: Pen, name: str) -> None:
         pen.polygon([(-0.09, -0.1), (0.09, -0.1), (0.08, 0.1), (-0.08, 0.1)], (250, 250, 250), ink=_INK, width=0.02)
 
 
-def _arm(pen: Pen, character: Character, side: int, angles: tuple[float, float], item: str) -> None:
+def _arm(pen: Pen, character: Character, side: int, angles: tuple[Number, Number], item: str) -> None:
     points = _joints(side * (character.shoulder - 0.02), -character.torso + 0.07, character.arm, side, angles)
     wrist = points[2]
     before = (points[1][0] + 0.8 * (wrist[0] - points[1][0]), points[1][1] + 0.8 * (wrist[1] - points[1][1]))

@@ -138,8 +138,8 @@ def house(pen: Pen, rng: np.random.Generator) -> None:
             pen.line([(x, y), (x, y + 1.8)], (64, 130, 54), 0.35)
             pen.oval(x, y, 0.95, fill=petal)
         else:
-            for dx in (-0.8, 0, 0.8):
-                pen.line([(x, y + 1.4), (x + dx, y - 0.6)], (80, 150, 58), 0.35)
+            for lean in (-0.8, 0.0, 0.8):
+                pen.line([(x, y + 1.4), (x + lean, y - 0.6)], (80, 150, 58), 0.35)
     pen.line([(126, 78), (126, 66)], (120, 84, 58), 1.4)
     pen.polygon(
         [(121.5, 67), *arc(124.5, 63, 3, 3, 180, 270, steps=6), *arc(129, 63, 3, 3, 270, 360, steps=6), (132, 67)],
@@ -251,7 +251,7 @@ def beach(pen: Pen, rng: np.random.Generator) -> None:
     """Sea, sand, a palm, a parasol and sails."""
     x: Number
     y: Number
-    for x, y, size in ((30, 12, 5), (96, 8, 6)):
+    for x, y, size in ((30, 12, 5.0), (96, 8, 6.0)):
         _cloud(pen, x, y, size, (255, 250, 244))
     pen.polygon([(96, 42), (112, 33), (124, 37), (138, 30), (156, 42)], (112, 148, 150))
     pen.polygon([(0, 42), (160, 42), (160, 70), (0, 70)], (34, 140, 176))

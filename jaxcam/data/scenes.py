@@ -5,7 +5,6 @@ and `Station` (and, on demand, `Beach` and `Forest`). An empty scene is the same
 a mask is written for every figure, so that every claim about where a network looks can be checked.
 """
 
-import json
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -15,10 +14,10 @@ from jaxtyping import Bool, Float32, UInt8
 from PIL import Image
 
 from jaxcam.data.drawing import pen_on, save_png
+from jaxcam.data.marker import claim, finish
 from jaxcam.data.scene_figures import CHARACTERS, Pose, draw_figure, lowest, random_pose
 from jaxcam.data.scene_places import PLACES, draw_place
 from jaxcam.errors import UserError
-from jaxcam.files import write_json
 
 FIGURES: tuple[str, ...] = tuple(character.name for character in CHARACTERS)
 MARKER = "scenes.json"
@@ -172,6 +171,8 @@ def _check(scenes: SceneSet) -> None:
     for name, count in (("train_per_class", scenes.train_per_class), ("valid_per_class", scenes.valid_per_class)):
         if count < 1:
             raise UserError(f"{name} is {count}; it must be at least 1")
+    if scenes.seed < 0:
+        raise UserError(f"seed is {scenes.seed}; it must be 0 or more")
     if min(scenes.size) < 32:
         raise UserError(f"scenes of {scenes.size[0]}x{scenes.size[1]} pixels are too small; use at least 32x32")
     for name, numbers, known in (("figures", scenes.figures, FIGURES), ("places", scenes.places, PLACES)):
@@ -214,22 +215,8 @@ def write_scenes(
     )
     _check(scenes)
     plan = _plan(scenes)
-    wanted = json.loads(json.dumps({"parameters": asdict(scenes), "pictures": len(plan)}))
-    marker = folder / MARKER
-    complete = False
-    if folder.exists() and not folder.is_dir():
-        raise UserError(f"{folder} is a file; give a folder for the scenes")
-    if marker.exists():
-        found = _read_marker(marker)
-        complete = found.pop("complete", False) is True
-        if found != wanted:
-            raise UserError(
-                f"{folder} holds scenes with other parameters ({found.get('parameters')}); choose another folder"
-            )
-    elif folder.exists() and any(folder.iterdir()):
-        raise UserError(f"{folder} is not empty and holds no {MARKER}; choose an empty or a new folder for the scenes")
-    else:
-        write_json(marker, {**wanted, "complete": False})
+    parameters = asdict(scenes)
+    complete = claim(folder, MARKER, parameters)
     missing = [path for path, item in plan.items() if not complete or not _present(folder, path, item[0])]
     last, layer = None, np.zeros((*size, 4), np.float32)
     for path in missing:
@@ -241,16 +228,8 @@ def write_scenes(
         scene = empty_scene(place, size=size)
         save_png(folder / path, scene if figure is None else _over(layer, scene))
     if missing:
-        write_json(marker, {**wanted, "complete": True})
+        finish(folder, MARKER, parameters)
     return len(plan)
-
-
-def _read_marker(marker: Path) -> dict:
-    try:
-        found = json.loads(marker.read_text())
-    except ValueError as error:
-        raise UserError(f"{marker} is damaged ({error}); delete its folder and write the scenes again") from error
-    return found if isinstance(found, dict) else {}
 
 
 def _present(folder: Path, path: str, figure: int | None) -> bool:

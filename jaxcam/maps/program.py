@@ -68,7 +68,9 @@ def cam_stage(classifier: Classifier) -> str:
     pools = [name for name in names if isinstance(stages[name], GlobalAveragePool)]
     behind = [name for name in names[names.index(pools[-1]) + 1 :] if name in classifier.params] if pools else []
     if not pools or len(behind) > 1:
-        raise UserError("cam needs a head that ends in global average pooling and at most one dense layer; use grad_cam")
+        raise UserError(
+            "cam needs a head that ends in global average pooling and at most one dense layer; use grad_cam"
+        )
     return names[names.index(pools[-1]) - 1]
 
 

@@ -3,7 +3,7 @@
 A group holds one array a method plus `logits`, `targets`, `scores` and `flags`; row i of every array is image i. One
 chunk is one batch, so that a process writes whole chunks and no two processes share a file. While a group is being
 written `done.jsonl` lists the batches that are safely on disk; `finish` removes it, so that an interrupted and resumed
-run leaves the same bytes as an uninterrupted one. Every reader of zarr v3 opens the group (zarr-python, xarray, napari).
+run leaves the same bytes as an uninterrupted one. Readers of zarr v3 open the group (zarr-python, xarray, napari).
 """
 
 import json

@@ -1,6 +1,7 @@
 """Small convolutional networks to train from scratch, as the seeds use them."""
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxcam.networks.heads import Stages
 from jaxcam.networks.layers import Conv, Dense, Flatten, MaxPool
@@ -9,7 +10,7 @@ from jaxcam.networks.vgg import scaled
 CHANNELS = (32, 64, 128, 128)
 
 
-def base(*, width: float = 1.0, dtype: jnp.dtype = jnp.float32) -> Stages:
+def base(*, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
     """Unpadded 3x3 convolutions 32-64-128-128, each followed by a 2x2 pool (Chollet 2017, section 5.2)."""
     stages: list = []
     for i, channels in enumerate(CHANNELS, start=1):
@@ -18,7 +19,7 @@ def base(*, width: float = 1.0, dtype: jnp.dtype = jnp.float32) -> Stages:
     return tuple(stages)
 
 
-def top(classes: int, *, width: float = 1.0, dtype: jnp.dtype = jnp.float32) -> Stages:
+def top(classes: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
     """`flatten`, a dense layer of 512 and `predictions`."""
     return (
         ("flatten", Flatten()),

@@ -5,6 +5,7 @@ from typing import Literal
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax.typing import DTypeLike
 
 from jaxcam.networks.layers import Conv, Dense, Dropout, Flatten, GlobalAveragePool
 
@@ -30,7 +31,7 @@ class Head:
     dropout: float = 0.0
     """dense only: dropout before `predictions`"""
 
-    def stages(self, classes: int, dtype: jnp.dtype = jnp.float32) -> Stages:
+    def stages(self, classes: int, dtype: DTypeLike = jnp.float32) -> Stages:
         """The head's stages for that many classes."""
         if self.kind == "cam":
             return (("conv_last", Conv(classes, relu=self.relu, dtype=dtype)), ("gap", GlobalAveragePool()))

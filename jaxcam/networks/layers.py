@@ -5,12 +5,13 @@ from collections.abc import Sequence
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
+from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 
 
-def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h/2 w/2 c"]:
+def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
     """2x2 max pooling with stride 2 from four strided slices; an odd last row or column is dropped.
 
     Not `reduce_window`: its gradient is 8 to 10 times slower on CPU and has no deterministic form on GPU. At ties the
@@ -30,7 +31,7 @@ class Conv(nn.Module):
     strides: tuple[int, int] = (1, 1)
     padding: str | Sequence[tuple[int, int]] = "SAME"
     relu: bool = True
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool = False) -> Float[Array, "n oh ow f"]:
@@ -48,7 +49,7 @@ class Dense(nn.Module):
 
     features: int
     relu: bool = False
-    dtype: jnp.dtype = jnp.float32
+    dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"], *, train: bool = False) -> Float[Array, "n f"]:

@@ -1,6 +1,7 @@
 """VGG16 (Simonyan and Zisserman, 2015) as a chain with Keras' layer names."""
 
 import jax.numpy as jnp
+from jax.typing import DTypeLike
 
 from jaxcam.networks.heads import Stages
 from jaxcam.networks.layers import Conv, Dense, Flatten, MaxPool
@@ -14,7 +15,7 @@ def scaled(channels: int, width: float) -> int:
     return max(1, round(channels * width))
 
 
-def base(*, depth: int = 16, width: float = 1.0, dtype: jnp.dtype = jnp.float32) -> Stages:
+def base(*, depth: int = 16, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
     """`block1_conv1` to `block5_pool`, for any input size of at least 32x32."""
     stages: list = []
     for block, (count, channels) in enumerate(zip(CONVOLUTIONS[depth], CHANNELS, strict=True), start=1):
@@ -24,7 +25,7 @@ def base(*, depth: int = 16, width: float = 1.0, dtype: jnp.dtype = jnp.float32)
     return tuple(stages)
 
 
-def top(classes: int, *, width: float = 1.0, dtype: jnp.dtype = jnp.float32) -> Stages:
+def top(classes: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
     """The dense top `flatten`, `fc1`, `fc2`, `predictions`; gives logits, for one input size (Keras: 224x224)."""
     features = scaled(4096, width)
     return (

@@ -69,7 +69,13 @@ Inputs = Cached | Streamed
 
 
 def gather(
-    classifier: Classifier, images: ImageSet, start: str | None, *, cache_gib: float, progress: Progress, batch_size: int = 32
+    classifier: Classifier,
+    images: ImageSet,
+    start: str | None,
+    *,
+    cache_gib: float,
+    progress: Progress,
+    batch_size: int = 32,
 ) -> tuple[Inputs, tuple[tuple[str, str], ...]]:
     """Inputs for the stages after `start` (None: the images themselves), and the images that could not be read.
 
@@ -86,7 +92,9 @@ def gather(
     values, labels, errors = [], [], []
     what = "decoding" if start is None else f"features at {start}"
     steps = -(-len(images) // batch_size)
-    for batch in progress.over(batches(images, classifier.preprocessing, batch_size=batch_size), steps, f"{images.name}: {what}"):
+    for batch in progress.over(
+        batches(images, classifier.preprocessing, batch_size=batch_size), steps, f"{images.name}: {what}"
+    ):
         errors += [(images.paths[row], reason) for row, reason in batch.errors]
         keep = batch.mask & (batch.labels >= 0)
         rows: Any = batch.images
@@ -96,7 +104,9 @@ def gather(
         labels.append(batch.labels[keep])
     cached = Cached(start, np.concatenate(values), np.concatenate(labels).astype(np.int32))
     if len(cached) == 0:
-        raise UserError(f"no readable picture in {str(images.root)!r}; the first was: {errors[0] if errors else 'none'}")
+        raise UserError(
+            f"no readable picture in {str(images.root)!r}; the first was: {errors[0] if errors else 'none'}"
+        )
     return cached, tuple(errors)
 
 

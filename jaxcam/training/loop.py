@@ -68,9 +68,7 @@ def fit(
                 if (epoch + 1) % every == 0 or epoch + 1 == phase.epochs:
                     moved = {**split_params(params, trained)[0], **state.trainable}
                     loop = {"phase": number, "epoch": epoch + 1, "step": record["step"]}
-                    checkpoints.save(
-                        before + epoch + 1, {"params": moved, "opt_state": state.opt_state, "loop": loop}
-                    )
+                    checkpoints.save(before + epoch + 1, {"params": moved, "opt_state": state.opt_state, "loop": loop})
                     if record["valid_logit_spread"] < DEAD_SPREAD:
                         progress.say(DEAD)
             params |= jax.tree.map(jnp.array, state.trainable)
@@ -94,7 +92,10 @@ def last_state(checkpoints: Checkpoints, classifier: Classifier, config: Config)
     phase = config.phases[place["phase"]]
     names = phases.trainable_stages(phase, classifier.chain, classifier.network.base_names())
     opt_state = phases.optimiser(phase, 1).init(split_params(params, names)[0])
-    wanted = {"params": split_params(params, trained_stages(classifier, config, place["phase"]))[0], "opt_state": opt_state}
+    wanted = {
+        "params": split_params(params, trained_stages(classifier, config, place["phase"]))[0],
+        "opt_state": opt_state,
+    }
     restored = checkpoints.restore(step, jax.tree.map(abstract_leaf, wanted))
     return place, {**params, **restored["params"]}, restored["opt_state"]
 

@@ -29,7 +29,9 @@ def learning_rates(phase: Phase, steps_per_epoch: int) -> optax.Schedule:
     """Learning rate by step of the phase."""
     total, warmup = phase.epochs * steps_per_epoch, round(phase.warmup_epochs * steps_per_epoch)
     if phase.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(0.0 if warmup else phase.learning_rate, phase.learning_rate, warmup, total)
+        return optax.warmup_cosine_decay_schedule(
+            0.0 if warmup else phase.learning_rate, phase.learning_rate, warmup, total
+        )
     if warmup:
         return optax.linear_schedule(0.0, phase.learning_rate, warmup)
     return optax.constant_schedule(phase.learning_rate)
@@ -43,7 +45,7 @@ def optimiser(phase: Phase, steps_per_epoch: int) -> optax.GradientTransformatio
         "rmsprop": lambda: optax.scale_by_rms(decay=0.9, eps=1e-7),
         "sgd": lambda: optax.trace(decay=0.9),
     }[phase.optimiser]()
-    parts = [scale]
+    parts = [optax.clip_by_global_norm(phase.clip_norm), scale] if phase.clip_norm else [scale]
     if phase.weight_decay:
         parts.append(optax.add_decayed_weights(phase.weight_decay, mask=is_kernel))
     return optax.chain(*parts, optax.scale_by_learning_rate(rate))

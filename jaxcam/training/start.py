@@ -1,6 +1,8 @@
 """From a config to the things a run needs: image sets, the classifier before training, the run's folder."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -12,6 +14,9 @@ from jaxcam.data.folder import ImageSet, find_splits, load_folder
 from jaxcam.errors import UserError
 from jaxcam.files import read_json, write_json
 from jaxcam.networks import NetworkSpec
+from jaxcam.networks.catalog import architecture
+
+WEIGHT_ALIASES = {"mini": "vgg16_mini", "imagenet": "vgg16_keras_notop"}
 
 
 def image_sets(data: Data, seed: int, *, class_names: tuple[str, ...] | None = None) -> dict[str, ImageSet]:
@@ -69,8 +74,28 @@ def initial_classifier(config: Config, class_names: tuple[str, ...]) -> Classifi
     params = jax.jit(chain.init, static_argnums=1)(jax.random.key(config.seed), spec.shape)
     if network.weights != "none":
         base = {name: params[name] for name in spec.base_names() if name in params}
-        params = {**params, **weights.base_params(network.weights, network.name, base)}
+        params = {**params, **pretrained_base(config, base)}
     return Classifier(spec, params, config.preprocessing, class_names)
+
+
+def pretrained_base(config: Config, template: Mapping[str, Any]) -> dict[str, Any]:
+    """The base's parameters from `config.network.weights`: an alias, a catalogue entry or a file."""
+    network = config.network
+    name = WEIGHT_ALIASES.get(network.weights, network.weights)
+    all_stages = {stage for stage, _ in architecture(network.name).base(width=1.0)}
+    cut = all_stages - set(NetworkSpec(name=network.name, base_end=network.base_end).base_names())
+    known = {entry.name: entry for entry in weights.list_entries()}
+    if name in known:
+        entry = known[name]
+        if entry.network != network.name:
+            raise UserError(
+                f"weights {name!r} are for {entry.network}, not for {network.name!r}; change --network.name"
+            )
+        return weights.load_entry(entry, template, ignore_top=True, ignore=cut)
+    if not Path(name).is_file():
+        names = ", ".join(["none", *WEIGHT_ALIASES, *known])
+        raise UserError(f"no weights {network.weights!r}: it is no file and none of {names}; see `jaxcam weights list`")
+    return weights.load(name, template, network=network.name, ignore_top=True, ignore=cut)
 
 
 def open_run(run: Path, config: Config) -> None:

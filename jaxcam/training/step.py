@@ -53,7 +53,11 @@ def losses_of(
 
 
 def add_batch(
-    sums: Sums, losses: Float[Array, " n"], logits: Float[Array, "n k"], labels: Int[Array, " n"], mask: Bool[Array, " n"]
+    sums: Sums,
+    losses: Float[Array, " n"],
+    logits: Float[Array, "n k"],
+    labels: Int[Array, " n"],
+    mask: Bool[Array, " n"],
 ) -> Sums:
     """Sums with the masked-in images of a batch added."""
     weight = mask.astype(jnp.float32)

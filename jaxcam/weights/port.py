@@ -4,7 +4,7 @@ Every tensor of the file and every parameter of the network is accounted for. Wh
 name, with the shapes got and expected.
 """
 
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -85,7 +85,7 @@ def port(
             it. `None`: whatever sizes the file has, but the whole base and all or nothing of the top.
         network: whose porting table is used.
         source: whose names the file has; `None`: see `detect`.
-        ignore_top: drop the tensors of the network's top if the template has no top.
+        ignore_top: drop the tensors of the network's top, or of a jaxcam head, that the template does not have.
         ignore: names of further stages whose tensors are dropped if the template does not have them.
         where: what messages call the file.
 
@@ -98,10 +98,12 @@ def port(
     if naming not in table.namings:
         raise UserError(f"unknown naming {naming!r}; there are: {', '.join(table.namings)}")
     expected = None if template is None else {name: tuple(leaf.shape) for name, leaf in flatten(template).items()}
-    droppable = {*ignore, *(table.top if ignore_top else ())}
+
+    def droppable(parameter: str) -> bool:
+        return parameter.split("/")[0] in ignore or (ignore_top and table.is_top(parameter))
 
     sources, extra, misshapen = _assign(tensors, table.namings[naming], expected, droppable)
-    wanted = _wanted(table, sources, droppable) if expected is None else list(expected)
+    wanted = _wanted(table, sources, naming, droppable) if expected is None else list(expected)
     missing = [name for name in wanted if name not in sources]
     flat: dict[str, np.ndarray] = {}
     for target in wanted:
@@ -116,7 +118,7 @@ def port(
         shapes = expected or {}
         missing_shown = [f"{name} {shapes[name]}" if name in shapes else name for name in missing]
         extra_shown = [f"{name} {tuple(tensors[name].shape)}" for name in extra]
-        top_only = bool(extra) and not ignore_top and _only_top(extra, table.namings[naming], table.top)
+        top_only = bool(extra) and not ignore_top and _only_top(extra, table, naming)
         message = f"{where} ({naming} names) does not fit {network}: " + "; ".join(
             _listed(kind, names)
             for kind, names in (("missing", missing_shown), ("not in the network", extra_shown), ("wrong", misshapen))
@@ -149,7 +151,10 @@ def load(
 
 
 def _assign(
-    tensors: Tensors, rules: tuple[Rule, ...], expected: Mapping[str, Any] | None, droppable: Collection[str]
+    tensors: Tensors,
+    rules: tuple[Rule, ...],
+    expected: Mapping[str, Any] | None,
+    droppable: Callable[[str], bool],
 ) -> tuple[dict[str, tuple[str, Rule]], list[str], list[str]]:
     """Which tensor is which parameter; the tensors that are none; the parameters that two tensors claim."""
     sources: dict[str, tuple[str, Rule]] = {}
@@ -157,28 +162,27 @@ def _assign(
     repeated: list[str] = []
     for name in tensors:
         rule = next((rule for rule in rules if rule.matches(name)), None)
+        target = rule.parameter(name) if rule else None
+        kept = target in expected if expected is not None else not droppable(target or "")
         if rule is None:
             extra.append(name)
-        elif rule.target is None:
+        elif target is None:
             continue
-        elif rule.target in sources:
-            repeated.append(f"{rule.target} (both {sources[rule.target][0]} and {name})")
-        elif expected is None or rule.target in expected:
-            sources[rule.target] = (name, rule)
-        elif rule.target.split("/")[0] not in droppable:
+        elif target in sources:
+            repeated.append(f"{target} (both {sources[target][0]} and {name})")
+        elif kept:
+            sources[target] = (name, rule)
+        elif not droppable(target):
             extra.append(name)
     return sources, extra, repeated
 
 
-def _wanted(table: Network, sources: Mapping[str, Any], droppable: Collection[str]) -> list[str]:
-    """Without a template: the base, and the top if the file has any of it."""
-    stages = {target.split("/")[0] for target in sources}
-    has_top = any(stage in stages for stage in table.top)
-    return [
-        target
-        for target in table.targets
-        if (stage := target.split("/")[0]) not in droppable and (stage not in table.top or has_top)
-    ]
+def _wanted(table: Network, sources: Mapping[str, Any], naming: str, droppable: Callable[[str], bool]) -> list[str]:
+    """Without a template: the base, and all or nothing of the top; jaxcam's own files may have another head."""
+    base = [target for target in table.targets if not table.is_top(target) and not droppable(target)]
+    top = [target for target in sources if table.is_top(target)]
+    whole = [target for target in table.targets if table.is_top(target) and not droppable(target)]
+    return [*base, *(whole if top and naming != "jaxcam" else top)]
 
 
 def _convert(
@@ -213,9 +217,11 @@ def _convert(
     return out
 
 
-def _only_top(extra: Collection[str], rules: tuple[Rule, ...], top: Collection[str]) -> bool:
-    targets = [next((rule.target for rule in rules if rule.matches(name)), None) for name in extra]
-    return all(target is not None and target.split("/")[0] in top for target in targets)
+def _only_top(extra: Collection[str], table: Network, naming: str) -> bool:
+    """Whether all that is too much are tensors of a top."""
+    rules = table.namings[naming]
+    targets = [next((rule.parameter(name) for rule in rules if rule.matches(name)), None) for name in extra]
+    return all(target is not None and table.is_top(target) for target in targets)
 
 
 def _listed(kind: str, names: list[str]) -> str:

@@ -14,12 +14,17 @@ import numpy as np
 Transform = Callable[[np.ndarray, int], np.ndarray]
 
 
+HEAD_STAGES = r"conv_last|dense_\d+|predictions"
+"""Stages with parameters of `jaxcam.networks.Head`; a classifier's own file has them."""
+
+
 @dataclass(frozen=True)
 class Rule:
     """A source name (regular expression), the parameter it is, and how its axes are put in order."""
 
     pattern: str
     target: str | None
+    """a parameter's path, or a replacement such as `\\g<0>`; None: not a parameter"""
     transform: Transform | None = None
     """takes the array and the number of channels that `channels_of` says; raises `ValueError` if they do not fit"""
     channels_of: str = ""
@@ -29,6 +34,11 @@ class Rule:
         """Whether this rule is about the tensor of that name."""
         return re.fullmatch(self.pattern, name) is not None
 
+    def parameter(self, name: str) -> str | None:
+        """The parameter that the tensor of that name is."""
+        match = re.fullmatch(self.pattern, name)
+        return match.expand(self.target) if match and self.target else None
+
 
 @dataclass(frozen=True)
 class Network:
@@ -37,6 +47,11 @@ class Network:
     targets: tuple[str, ...]
     top: tuple[str, ...]
     namings: Mapping[str, tuple[Rule, ...]]
+
+    def is_top(self, parameter: str) -> bool:
+        """Whether a parameter belongs to the network's own top or to one of jaxcam's heads, not to the base."""
+        stage = parameter.split("/")[0]
+        return stage in self.top or re.fullmatch(HEAD_STAGES, stage) is not None
 
 
 def conv_from_torch(array: np.ndarray, channels: int) -> np.ndarray:
@@ -132,7 +147,10 @@ def vgg(convolutions: Sequence[int]) -> Network:
     ]
     targets = tuple(f"{stage}/{kind}" for stage in stages for kind in ("kernel", "bias"))
     namings = {
-        "jaxcam": [Rule(re.escape(target), target) for target in targets],
+        "jaxcam": [
+            *(Rule(re.escape(target), target) for target in targets),
+            Rule(rf"(?:{HEAD_STAGES})/(?:kernel|bias)", r"\g<0>"),
+        ],
         "keras": keras,
         "keras3": keras3,
         "torchvision": torchvision,

@@ -5,10 +5,11 @@ Python's own unpickler imports and calls whatever a file names. This one is an i
 The instructions are taken apart by `pickletools.genops`, which only parses.
 """
 
+import io
 import pickletools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, BinaryIO
+from typing import Any
 
 import ml_dtypes
 import numpy as np
@@ -243,7 +244,7 @@ class _Machine:
             raise PickleRefused(f"it uses the instruction {name}, which a weight file does not need")
 
 
-def unpickle(stream: BinaryIO) -> Any:
+def unpickle(stream: io.BytesIO) -> Any:
     """The object of the pickle at the stream's position, which is left just behind it.
 
     The result is made of dictionaries, lists, tuples, text, numbers, `None` and `Tensor`s.

@@ -308,7 +308,7 @@ def test_mutated_bytes_decode_or_are_refused(tmp_path, kind):
     original = encoded(image.quantize(16) if kind == "GIF" else image, kind.split()[0], **options)
     generator = np.random.default_rng(7)
     path = tmp_path / "picture"
-    outcomes = {"decoded": 0, "refused": 0}
+    reasons = []
     for round_ in range(100):
         data = bytearray(original)
         # Half of the rounds hit the header, where sizes, offsets and counts stand.
@@ -321,13 +321,12 @@ def test_mutated_bytes_decode_or_are_refused(tmp_path, kind):
         try:
             pixels = decode(path, settings())
         except UnreadableImage as error:
-            assert 0 < len(error.reason) <= 120
-            outcomes["refused"] += 1
+            reasons.append(error.reason)
         else:
             assert pixels.shape == (*SIZE, 3)
             assert pixels.dtype == np.uint8
-            outcomes["decoded"] += 1
-    assert outcomes["refused"] > 0, outcomes
+    assert reasons
+    assert all(0 < len(reason) <= 120 for reason in reasons)
 
 
 def test_threads_give_the_same_pixels(tmp_path):

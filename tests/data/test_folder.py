@@ -60,6 +60,7 @@ def test_what_is_not_an_image_is_listed(tmp_path):
     (root / "a/loop").symlink_to(root)
     (root / "README.md").write_text("read me")
     os.close(os.open(os.fsencode(root / "a") + b"/\xff.png", os.O_CREAT | os.O_WRONLY))
+    picture(root / "b/two\nlines.png")
     for name in ("a/.hidden.png", "a/Thumbs.db", "b/.DS_Store", "__MACOSX/._x.png"):
         (root / name).parent.mkdir(exist_ok=True)
         (root / name).touch()
@@ -67,13 +68,14 @@ def test_what_is_not_an_image_is_listed(tmp_path):
     assert images.paths == ("a/good.png", "a/inside.png", "b/good.png", "b/suffix_lies.txt")
     assert dict(images.skipped) == {
         "README.md": "not in a class folder",
-        "a/?.png": "file name is not UTF-8",
+        "a/?.png": "name is not UTF-8 or has control characters",
         "a/broken.png": "broken link",
         "a/empty.jpg": "empty file",
         "a/loop": "link to a folder, not followed",
         "a/outside.png": "link out of the folder, not followed",
         "a/pipe.png": "not a regular file",
         "a/text.jpg": "no JPEG, PNG, WebP, BMP, GIF or TIFF image",
+        "b/two?lines.png": "name is not UTF-8 or has control characters",
     }
     assert images.ignored == 4
 
@@ -143,6 +145,10 @@ def test_errors_say_what_was_looked_for(tmp_path):
     assert "has no sub-folders" in fails(load_folder, tmp_path / "flat")
     single = data_set(tmp_path / "single", "only/1.png")
     assert "a single class folder, 'only'; at least two" in fails(load_folder, single)
+
+    unlabelled = data_set(tmp_path / "unlabelled", "train/1.png", "val/1.png")
+    assert "train, val of" in fails(load_folder, unlabelled)
+    assert "hold no classes" in fails(load_folder, unlabelled)
 
     broken = tmp_path / "broken"
     for path in ("a/1.png", "b/1.png"):

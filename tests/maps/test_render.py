@@ -93,10 +93,10 @@ def test_overlay_of_a_wide_map_over_a_wide_image():
     table = render.colour_table("viridis").astype(float)
     np.testing.assert_array_equal(out[300, 100], np.rint(IMAGE[300, 100] / 2 + table[0] / 2))
     np.testing.assert_array_equal(out[57, 528], np.rint(IMAGE[57, 528] / 2 + table[255] / 2))
-    np.testing.assert_array_equal(render.overlay(IMAGE, values, opacity=0), IMAGE)
+    np.testing.assert_array_equal(render.overlay(IMAGE, values, opacity=0.0), IMAGE)
     np.testing.assert_array_equal(
-        render.overlay(IMAGE, values, opacity=1, colormap="jet"),
-        render.colour(render.resize_map(values, (360, 640)), colormap="jet", vmax=7),
+        render.overlay(IMAGE, values, opacity=1.0, colormap="jet"),
+        render.colour(render.resize_map(values, (360, 640)), colormap="jet", vmax=7.0),
     )
     with pytest.raises(ValueError, match=r"opacity 1\.5"):
         render.overlay(IMAGE, values, opacity=1.5)

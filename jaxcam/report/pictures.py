@@ -1,0 +1,82 @@
+"""Pictures inside a page: images and coloured maps as data URIs."""
+
+import base64
+from pathlib import Path
+from typing import Literal
+
+import numpy as np
+from jaxtyping import Num, UInt8
+from PIL import ExifTags, Image, features
+
+from jaxcam.data.decode import decode, probe
+from jaxcam.maps import render
+from jaxcam.preprocessing import Preprocessing
+
+HEAT_WIDTH = 80
+"""pixels of the longer side of a coloured map; the browser enlarges it further"""
+
+
+def thumbnail(
+    image: UInt8[np.ndarray, "h w 3"], width: int, format: Literal["webp", "jpeg", "png"] = "webp", *, quality: int = 72
+) -> str:
+    """A picture as a data URI, shrunk to at most `width` pixels across; never enlarged.
+
+    Where Pillow was built without WebP a JPEG is made instead.
+    """
+    height = max(1, round(image.shape[0] * width / image.shape[1]))
+    if width < image.shape[1]:
+        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.LANCZOS))
+    kind = "jpeg" if format == "webp" and not features.check("webp") else format
+    content = render.encode(image, kind, quality=quality)
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
+
+
+def heat(values: Num[np.ndarray, "h w"], *, low: float, high: float, colormap: str | None = None) -> str:
+    """A map in colours as a data URI, enlarged by the half-pixel rule before it is coloured."""
+    scale = HEAT_WIDTH / max(values.shape)
+    size = max(1, round(values.shape[0] * scale)), max(1, round(values.shape[1] * scale))
+    large = render.resize_map(np.nan_to_num(values.astype(np.float32), posinf=high, neginf=low), size)
+    mode: render.Mode = "signed" if low < 0 else "unsigned"
+    colours = render.colour(large, colormap=colormap, vmin=low, vmax=high, mode=mode)
+    return thumbnail(colours, max(size), quality=80)
+
+
+def open_picture(
+    path: Path, *, longest: int, crop_to: tuple[int, int] | None = None
+) -> UInt8[np.ndarray, "h w 3"]:
+    """The part of an image that the network saw, upright, in its own proportions and at most `longest` pixels long.
+
+    `crop_to` is the (height, width) that the network cuts out of the centre; None where it stretches the whole image.
+    Raises `UnreadableImage`.
+    """
+    width, height = _upright_size(path)
+    if crop_to is not None:
+        scale = min(height / crop_to[0], width / crop_to[1])
+        width, height = crop_to[1] * scale, crop_to[0] * scale
+    scale = min(1.0, longest / max(width, height))
+    size = max(1, round(height * scale)), max(1, round(width * scale))
+    return decode(path, Preprocessing(size=size, fit="stretch" if crop_to is None else "crop"))
+
+
+def _upright_size(path: Path) -> tuple[float, float]:
+    width, height, kind = probe(path)
+    if kind == "TIFF":  # Pillow turns these itself
+        return width, height
+    try:
+        with Image.open(path) as image:
+            turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
+    except (OSError, ValueError, TypeError, LookupError, SyntaxError, ArithmeticError):
+        turned = False  # as `decode` does where the EXIF block is broken
+    return (height, width) if turned else (width, height)
+
+
+def hottest_place(values: Num[np.ndarray, "h w"]) -> str:
+    """Where the largest value of a map lies, in words: "upper left", "centre", ...; for those who cannot see it."""
+    if not np.isfinite(values).any() or np.nanmax(values) <= 0:
+        return "nowhere"
+    row, column = np.unravel_index(int(np.nanargmax(values)), values.shape)
+    vertical = ("upper", "middle", "lower")[3 * int(row) // values.shape[0]]
+    horizontal = ("left", "centre", "right")[3 * int(column) // values.shape[1]]
+    if (vertical, horizontal) == ("middle", "centre"):
+        return "centre"
+    return f"{vertical} {horizontal}"

@@ -1,0 +1,87 @@
+"""A classifier saved, loaded, fed rightly and wrongly."""
+
+import json
+
+import jax
+import numpy as np
+import pytest
+from PIL import Image
+
+import jaxcam
+from jaxcam.classifier import Classifier
+from jaxcam.errors import UserError
+from jaxcam.networks import Head, NetworkSpec
+from jaxcam.preprocessing import Preprocessing
+
+
+@pytest.fixture(scope="module")
+def classifier():
+    spec = NetworkSpec(
+        name="vgg16", width=1 / 16, classes=3, head=Head(kind="cam"), base_end="block5_conv3", input_size=(48, 64)
+    )
+    params = spec.chain().init(jax.random.key(0), spec.shape)
+    return Classifier(spec, params, Preprocessing.named("tf", size=(48, 64)), ("ant", "bee", "cat"))
+
+
+@pytest.fixture(scope="module")
+def pixels():
+    return np.random.default_rng(0).integers(0, 256, (5, 48, 64, 3), dtype=np.uint8)
+
+
+def test_saved_and_loaded_it_computes_the_same(classifier, pixels, tmp_path):
+    classifier.save(tmp_path / "classifier")
+    loaded = jaxcam.load(tmp_path)
+    assert loaded.fingerprint == classifier.fingerprint
+    assert loaded.class_names == ("ant", "bee", "cat")
+    np.testing.assert_array_equal(loaded.logits(pixels), classifier.logits(pixels))
+
+
+def test_predict_takes_files_images_and_arrays(classifier, pixels, tmp_path):
+    files = []
+    for i, image in enumerate(pixels):
+        files.append(tmp_path / f"{i}.png")
+        Image.fromarray(image).save(files[-1])
+    from_files = classifier.predict(files, batch_size=2)
+    np.testing.assert_allclose(from_files.logits, classifier.predict(pixels).logits, rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        classifier.predict([Image.fromarray(p) for p in pixels]).logits, from_files.logits, rtol=1e-4, atol=1e-5
+    )
+    np.testing.assert_allclose(from_files.probabilities.sum(1), 1, rtol=1e-6)
+    assert set(from_files.labels) <= {"ant", "bee", "cat"}
+
+
+def test_normalised_images_are_refused(classifier, pixels):
+    with pytest.raises(UserError, match="float64 array"):
+        classifier.predict(pixels / 255)
+    with pytest.raises(UserError, match=r"uint8 images of \(48, 64\)"):
+        classifier.logits(pixels[:, :40])
+
+
+def test_explain_gives_a_map_for_each_class(classifier, pixels):
+    maps = classifier.explain(pixels, methods=("cam", "grad_cam"), targets="all")
+    assert maps["cam"].shape == (5, 3, 3, 4)
+    one = classifier.explain(pixels, methods=("grad_cam",), targets=np.array([2, 1, 0, 0, 1]))["grad_cam"]
+    np.testing.assert_allclose(one[0], maps["grad_cam"][0, 2], rtol=2e-3, atol=1e-6)
+    with pytest.raises(UserError, match="unknown target 'dog'"):
+        classifier.explain(pixels, targets="dog")
+
+
+def test_a_broken_or_foreign_folder_is_told(classifier, tmp_path):
+    with pytest.raises(UserError, match="no classifier"):
+        jaxcam.load(tmp_path)
+    classifier.save(tmp_path)
+    description = json.loads((tmp_path / "classifier.json").read_text())
+    description["network"]["width"] = 1 / 8
+    (tmp_path / "classifier.json").write_text(json.dumps(description))
+    with pytest.raises(UserError, match="not those of its network"):
+        jaxcam.load(tmp_path)
+    (tmp_path / "params.safetensors").write_bytes(b"\0" * 20)
+    with pytest.raises(UserError, match="cannot be read"):
+        jaxcam.load(tmp_path)
+
+
+def test_the_fingerprint_sees_a_single_weight(classifier):
+    params = jax.tree.map(np.array, dict(classifier.params))
+    params["conv_last"]["bias"][0] += 1e-3
+    other = Classifier(classifier.network, params, classifier.preprocessing, classifier.class_names)
+    assert other.fingerprint != classifier.fingerprint
