@@ -3,7 +3,7 @@
 import shutil
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from orbax.checkpoint import v1 as ocp
 
@@ -24,7 +24,7 @@ class Checkpoints:
             preservation_policy=ocp.training.preservation_policies.LatestN(2),
         )
 
-    def __enter__(self) -> Self:
+    def __enter__(self) -> "Checkpoints":
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None):

@@ -85,13 +85,15 @@ def evaluate(run: Positional[Path], *, data: Path | None = None, name: str | Non
         quiet: no progress
     """
     from jaxcam.evaluation import predict_set, summary, write_predictions
+    from jaxcam.maps.run import known_flags
     from jaxcam.progress import Progress
     from jaxcam.runs import open_sets
 
     classifier, sets = open_sets(run, data, name)
     for split, images in sets.items():
         predictions = predict_set(classifier, images, progress=Progress(quiet))
-        write_predictions(run / "predictions" / f"{split}.csv", predictions)
+        flags = known_flags(run, split, classifier, images)
+        write_predictions(run / "predictions" / f"{split}.csv", predictions, flags)
         print(summary(split, predictions))
 
 
@@ -106,7 +108,7 @@ def predict(run: Positional[Path], images: Positional[tuple[Path, ...]], *, over
         overlay: folder for pictures with the Grad-CAM map laid over
     """
     import jaxcam
-    from jaxcam.maps.render import write_overlays
+    from jaxcam.maps.overlays import write_overlays
 
     if not images:
         raise UserError("no images: give image files after the run's folder")
@@ -150,7 +152,7 @@ def explain(
         overwrite: replace maps that were made with other settings
         quiet: no progress
     """
-    from jaxcam.maps.render import write_set_overlays
+    from jaxcam.maps.overlays import write_set_overlays
     from jaxcam.maps.run import Request, run_set
     from jaxcam.progress import Progress
     from jaxcam.runs import open_sets
@@ -279,6 +281,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 2
     except SystemExit as stop:  # tyro's --help
         return stop.code if isinstance(stop.code, int) else 0
+    except OSError as error:  # a full disk, a folder that must not be written: nothing that a traceback explains
+        print(f"jaxcam: {error}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("jaxcam: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from jaxcam.data.augment import Augment
 from jaxcam.errors import UserError
 from jaxcam.networks.heads import Head
 from jaxcam.preprocessing import Preprocessing
@@ -68,6 +69,8 @@ class Phase:
     """decoupled decay of the trainable kernels"""
     clip_norm: float = 0.0
     """largest norm of the trainable parameters' gradient; 0: no limit"""
+    augment: Augment = Augment()
+    """variation of the training pictures, on the device; all zero: none, and frozen features can be kept"""
     class_weights: ClassWeights | Literal["balanced", "none"] = "none"
     """factor on the loss of each class: none, balanced (inverse frequency), or (name, factor) pairs"""
 
@@ -124,12 +127,18 @@ def to_json(config: Config) -> dict[str, Any]:
 
 
 def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key: old -> new` for every leaf that differs."""
+    """`key: old -> new` for every leaf that differs; `phases.0.epochs` is a leaf, a list of numbers is one too."""
     lines = []
     for key in sorted(set(old) | set(new)):
-        a, b = old.get(key), new.get(key)
+        a, b = (numbered(values.get(key)) for values in (old, new))
         if isinstance(a, dict) and isinstance(b, dict):
             lines += differences(a, b, f"{prefix}{key}.")
         elif a != b:
-            lines.append(f"{prefix}{key}: {a} -> {b}")
+            lines.append(f"{prefix}{key}: {'nothing' if key not in old else a} -> {'nothing' if key not in new else b}")
     return lines
+
+
+def numbered(value: Any) -> Any:
+    """A list of objects as an object with the positions as keys."""
+    is_list = isinstance(value, list) and any(isinstance(item, dict) for item in value)
+    return {str(position): item for position, item in enumerate(value)} if is_list else value

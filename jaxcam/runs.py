@@ -17,21 +17,31 @@ def open_sets(
     """The run's classifier and the image sets asked for.
 
     Without `data`: the pictures the run was trained on (`default`: only that split). With it: the folder, or each of
-    its splits. The classes are the classifier's; pictures of other folders have no label.
+    its splits. The classes are the classifier's; pictures of other folders have no label. The keys are the names of
+    what is written: `name` (by default the split's, or the folder's), before it a split's name where there are several.
     """
     if not run.is_dir():
         raise UserError(f"no run {str(run)!r}; give the folder that `jaxcam train` wrote")
+    if name is not None and (Path(name).name != name or name.startswith(".")):
+        raise UserError(f"--name {name!r} becomes a file's name; give a plain word")
     classifier = jaxcam.classifier.load(run)
     names = classifier.class_names
     if data is None:
         config = read_json(run / "config.json")
-        values = {key: value for key, value in config["data"].items() if key in Data.__dataclass_fields__}
-        sets = image_sets(Data(**values), int(config["seed"]), class_names=names)
-        return classifier, sets if default is None else {default: sets[default]}
+        try:
+            values = {key: value for key, value in config["data"].items() if key in Data.__dataclass_fields__}
+            own, seed = Data(**values), int(config["seed"])
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise UserError(f"{run / 'config.json'} is not of `jaxcam train`; give --data FOLDER") from error
+        sets = image_sets(own, seed, class_names=names)
+        if default is not None:
+            return classifier, {name or default: sets[default]}
+        return classifier, {f"{name}_{split}" if name else split: images for split, images in sets.items()}
+    stem = name or data.resolve().name.lower()
     splits = find_splits(data)
-    if not splits:
-        return classifier, {name or data.resolve().name.lower(): load_folder(data, class_names=names, name=name)}
-    prefix = f"{name or data.resolve().name.lower()}_"
-    return classifier, {
-        f"{prefix}{split}": load_folder(folder, class_names=names, name=split) for split, folder in splits.items()
-    }
+    if splits:
+        sets = {f"{stem}_{split}": load_folder(path, class_names=names, name=split) for split, path in splits.items()}
+        return classifier, sets
+    if name is None and stem in ("train", "valid"):
+        raise UserError(f"{data} would replace what the run says of its own {stem!r} pictures; give a --name")
+    return classifier, {stem: load_folder(data, class_names=names, name=stem)}

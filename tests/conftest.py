@@ -18,3 +18,21 @@ def shared() -> Path:
     if not folder.is_dir():
         pytest.skip(f"no shared pictures at {folder} (set JAXCAM_SHARED)")
     return folder
+
+
+@pytest.fixture(scope="session")
+def shell(tmp_path_factory):
+    """Runs `python -m jaxcam` in a folder with `pictures` and a config `tiny.py`."""
+    import commands  # not above: pytest installs the type checks of package jaxcam after this file
+
+    shell = commands.Shell(tmp_path_factory.mktemp("shell"))
+    commands.write_pictures(shell.folder / "pictures")
+    (shell.folder / "tiny.py").write_text(commands.CONFIG)
+    return shell
+
+
+@pytest.fixture(scope="session")
+def trained(shell):
+    """The folder of a run of `tiny.py` that was never interrupted; tests read it, or copy it."""
+    shell("train", "tiny.py", "--out", "trained", "--quiet")
+    return shell.folder / "trained"

@@ -15,9 +15,8 @@ from jaxcam.data.folder import ImageSet
 from jaxcam.preprocessing import Preprocessing
 
 _MAX_THREADS = 32
-_PIECE = (
-    8  # rows a task: grain's own work for each element is about 40 us, while other threads wait for the interpreter
-)
+# Rows a task: grain's own work is about 40 us for each element, while the other threads wait for the interpreter.
+_PIECE = 8
 
 Item = TypeVar("Item")
 Placed = TypeVar("Placed")

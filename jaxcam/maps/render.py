@@ -1,4 +1,4 @@
-"""Heatmaps as pictures: enlarging, colouring, laying over the image. NumPy and Pillow only.
+"""Heatmaps as pictures: enlarging, colouring, laying over the image. NumPy and Pillow only, no JAX.
 
 A stored map is small and raw. Everything that changes its numbers for the eye happens here and nowhere else.
 """

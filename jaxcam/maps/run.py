@@ -14,11 +14,10 @@ from jaxcam.data.folder import ImageSet
 from jaxcam.data.loader import Batch, batches, prefetch_to_device
 from jaxcam.errors import UserError
 from jaxcam.evaluation import SetPredictions, write_predictions
+from jaxcam.maps.layout import describe_flags
 from jaxcam.maps.program import UNREADABLE, Request, explain_program
 from jaxcam.maps.store import MapStore
 from jaxcam.progress import Progress
-
-FLAG_WORDS = {1: "all negative", 2: "zero", 4: "not finite", 8: "saturated", 16: "out of float16 range"}
 
 
 def run_set(
@@ -146,9 +145,19 @@ def flag_words(store: MapStore) -> dict[int, str]:
     for row in np.flatnonzero(flags.any((1, 2))).tolist():
         parts = []
         for position, method in enumerate(store.methods):
-            bits = int(np.bitwise_or.reduce(flags[row, position]))
-            named = [word for bit, word in FLAG_WORDS.items() if bits & bit]
+            named = describe_flags(int(np.bitwise_or.reduce(flags[row, position])))
             if named:
                 parts.append(f"{method}: {', '.join(named)}")
         words[row] = "; ".join(parts)
     return words
+
+
+def known_flags(run: Path, name: str, classifier: Classifier, images: ImageSet) -> dict[int, str]:
+    """`flag_words` of the run's maps of these images, so that new predictions do not lose them; empty without maps."""
+    try:
+        store = MapStore.open(run / "maps" / f"{name}.zarr")
+    except UserError:
+        return {}
+    made_from = {"classifier": classifier.fingerprint, "images": images.fingerprint()}
+    same = all(store.manifest.get(key) == value for key, value in made_from.items())
+    return flag_words(store) if same and store.complete else {}

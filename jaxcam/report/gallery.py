@@ -1,5 +1,6 @@
 """Single pictures with their maps: which ones are shown, and what stands beside each."""
 
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 
 import numpy as np
@@ -15,7 +16,8 @@ LIMIT = 120
 """pictures shown of a split"""
 CLASSES = 4
 """classes shown of a picture; of more the likeliest, its own, and the explained ones"""
-PHOTO_WIDTH = 320
+PHOTO_WIDTH = 400
+THREADS = 4
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,11 @@ class Gallery:
     gone: int
     """pictures whose file is no longer there or no longer readable"""
 
+    @property
+    def box(self) -> float:
+        """Width / height of the frame that all cards share."""
+        return float(np.clip(np.median([card.ratio for card in self.cards]), 0.8, 1.8)) if self.cards else 1.0
+
 
 def choose(split: Split, limit: int, seed: int = 0) -> tuple[np.ndarray, str]:
     """Rows to show and a sentence about them: the wrong ones first (most confident first), then a seeded sample."""
@@ -96,7 +103,9 @@ def gallery(run: Run, split: Split, *, limit: int = LIMIT) -> Gallery:
     """The gallery of a split; images whose files are gone get a placeholder with the reason."""
     rows, words = choose(split, limit)
     maps = _read_maps(split, rows)
-    cards = tuple(_card(run, split, int(row), position, maps) for position, row in enumerate(rows))
+    places = list(enumerate(rows.tolist()))
+    with ThreadPoolExecutor(THREADS) as pool:
+        cards = tuple(pool.map(lambda place: _card(run, split, place[1], place[0], maps), places))
     unreadable = tuple(
         (split.paths[row], split.flags[row].removeprefix("unreadable: ") or "no reason is given")
         for row in np.flatnonzero(split.predicted < 0).tolist()
@@ -203,14 +212,22 @@ def _flags(split: Split, row: int, position: int, maps: _Maps | None) -> tuple[s
     """What is odd about the picture's maps, each oddity once, with the maps it is true of."""
     if maps is None:
         return (split.flags[row],) if split.flags[row] else ()
-    words: dict[str, list[str]] = {}
-    methods, flags = list(maps.maps), maps.flags[position]
-    for method, bits in zip(methods, flags, strict=True):
-        for target, value in zip(maps.targets[position].tolist(), bits.tolist(), strict=True):
+    marked: dict[str, list[tuple[str, str]]] = {}
+    methods, targets = list(maps.maps), maps.targets[position].tolist()
+    names = [split.classes[target] if target >= 0 else "" for target in targets]
+    for method, bits in zip(methods, maps.flags[position], strict=True):
+        for name, value in zip(names, bits.tolist(), strict=True):
             for word in describe_flags(value):
-                words.setdefault(word, []).append(f"{method} of {split.classes[target]}" if target >= 0 else method)
-    everywhere = flags.size
-    return tuple(
-        word if len(of) == everywhere else f"{word}: {', '.join(of[:4])}{' ...' if len(of) > 4 else ''}"
-        for word, of in words.items()
-    )
+                marked.setdefault(word, []).append((method, name))
+    return tuple(word + _where(pairs, methods, names) for word, pairs in marked.items())
+
+
+def _where(pairs: list[tuple[str, str]], methods: list[str], names: list[str]) -> str:
+    """Of which methods and classes a flag is true, as short as it can be said."""
+    of_methods, of_names = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True))
+    if len(pairs) < len(of_methods) * len(of_names):
+        listed = ", ".join(f"{method} for {name}" for method, name in pairs[:4])
+        return f" ({listed}{', ...' if len(pairs) > 4 else ''})"
+    parts = [", ".join(of_methods)] if len(of_methods) < len(methods) else []
+    parts += [f"for {', '.join(of_names[:4])}"] if len(of_names) < len(names) else []
+    return f" ({' '.join(parts)})" if parts else ""

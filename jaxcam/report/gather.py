@@ -2,9 +2,9 @@
 
 import csv
 import json
-import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from functools import cached_property
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -32,23 +32,23 @@ class Split:
     store: MapStore | None = None
     root: Path | None = None
 
-    @property
+    @cached_property
     def labels(self) -> np.ndarray:
         """Class index of every row; -1 where the folder is none of the classes."""
         return self._index(self.label_names)
 
-    @property
+    @cached_property
     def predicted(self) -> np.ndarray:
         """Predicted class of every row; -1 where the image could not be read."""
         return self._index(self.predicted_names)
 
-    @property
+    @cached_property
     def confidence(self) -> np.ndarray:
         """Probability of the predicted class; NaN where the image could not be read."""
         rows = np.arange(len(self.paths))
         return np.where(self.predicted >= 0, self.probabilities[rows, np.maximum(self.predicted, 0)], np.nan)
 
-    @property
+    @cached_property
     def wrong(self) -> np.ndarray:
         """Rows whose known label is not what was predicted."""
         return (self.labels >= 0) & (self.predicted >= 0) & (self.labels != self.predicted)
@@ -159,7 +159,7 @@ def _splits(folder: Path, config: Mapping[str, Any], notes: list[str]) -> tuple[
             continue
         store = _store(stores.pop(table.stem, None), split, notes)
         root = _root(split, store, config, folder)
-        splits.append(Split(**{**vars(split), "store": store, "root": root}))
+        splits.append(replace(split, store=store, root=root))
     for name in stores:
         notes.append(f"maps/{name}.zarr has no predictions/{name}.csv beside it and is not shown.")
     rank = {name: position for position, name in enumerate(SPLIT_ORDER[:-1])} | {SPLIT_ORDER[-1]: 99}
@@ -168,25 +168,35 @@ def _splits(folder: Path, config: Mapping[str, Any], notes: list[str]) -> tuple[
 
 def read_predictions(path: Path) -> Split:
     """Read `predictions/SPLIT.csv`; raises ValueError with a reason where it is no such table."""
+    text: dict[str, list[str]] = {"path": [], "label": [], "predicted": [], "flags": []}
     with open(path, newline="", encoding="utf-8") as file:
-        header, *rows = csv.reader(file)  # an empty file fails here, with ValueError
-    lacking = [name for name in ("path", "label", "predicted", "flags") if name not in header]
-    columns = [position for position, name in enumerate(header) if name.startswith("p_")]
-    if lacking or not columns:
-        raise ValueError(f"column {lacking[0] if lacking else 'p_CLASS'!r} is missing")
-    for number, row in enumerate(rows, start=2):
-        if len(row) != len(header):
-            raise ValueError(f"line {number} has {len(row)} fields, not {len(header)}")
-    text = {name: tuple(row[header.index(name)] for row in rows) for name in ("path", "label", "predicted", "flags")}
-    shares = [[float(row[column]) if row[column] else math.nan for column in columns] for row in rows]
+        lines = csv.reader(file)
+        header = next(lines, [])
+        columns = [position for position, name in enumerate(header) if name.startswith("p_")]
+        lacking = [name for name in text if name not in header]
+        if lacking or not columns:
+            raise ValueError(f"column {lacking[0] if lacking else 'p_CLASS'!r} is missing")
+        classes = tuple(header[column].removeprefix("p_") for column in columns)
+        allowed = {"", *classes}
+        places = {name: header.index(name) for name in text}
+        shares = []
+        for line in lines:
+            if len(line) != len(header):
+                raise ValueError(f"line {lines.line_num} has {len(line)} fields, not {len(header)}")
+            for name, position in places.items():
+                text[name].append(line[position])
+            if text["predicted"][-1] not in allowed:
+                predicted = text["predicted"][-1]
+                raise ValueError(f"line {lines.line_num} predicts {predicted!r}, which has no column")
+            shares.append(np.array([float(line[column] or "nan") for column in columns]))
     return Split(
         name=path.stem,
-        classes=tuple(header[column].removeprefix("p_") for column in columns),
-        paths=text["path"],
-        label_names=text["label"],
-        predicted_names=text["predicted"],
-        probabilities=np.array(shares, dtype=np.float64).reshape(len(rows), len(columns)),
-        flags=text["flags"],
+        classes=classes,
+        paths=tuple(text["path"]),
+        label_names=tuple(text["label"]),
+        predicted_names=tuple(text["predicted"]),
+        probabilities=np.array(shares, dtype=np.float64).reshape(len(shares), len(columns)),
+        flags=tuple(text["flags"]),
     )
 
 
@@ -235,7 +245,7 @@ def _root(split: Split, store: MapStore | None, config: Mapping[str, Any], folde
             candidates += sorted(entry for entry in base.iterdir() if entry.is_dir())
     candidates += [folder / path for path in candidates if not path.is_absolute()]
     for path in candidates:
-        attempt = Split(**{**vars(split), "root": path})
+        attempt = replace(split, root=path)
         files = (attempt.file(row) for row in range(min(len(split.paths), 8)))
         if any(file is not None and file.is_file() for file in files):
             return path

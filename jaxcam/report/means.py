@@ -82,7 +82,11 @@ def mean_rows(run: Run, split: Split) -> list[MeanRow]:
             )
             for label in shown
         )
-        explained = {"predicted": "the predicted class", "true": "the picture's own class", "all": "the picture's own class"}
+        explained = {
+            "predicted": "the predicted class",
+            "true": "the picture's own class",
+            "all": "the picture's own class",
+        }
         target = str(store.manifest.get("targets", "predicted"))
         words = explained.get(target, f"class {target}")
         hidden = len(split.classes) - len(shown)
@@ -91,9 +95,7 @@ def mean_rows(run: Run, split: Split) -> list[MeanRow]:
     return found
 
 
-def mean_maps(
-    store: MapStore, method: str, rows: np.ndarray, labels: np.ndarray
-) -> tuple[np.ndarray, np.ndarray]:
+def mean_maps(store: MapStore, method: str, rows: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Sum over each class' maps, each scaled to sum 1, and how many there were: (k, h, w) and (k,).
 
     Of a signed map the positive part counts. Maps that are NaN or have no positive value are left out. Where the store

@@ -1,7 +1,7 @@
 """HTML pages that are one file: no request leaves them, and no name from the data can act in them.
 
-`base.html`, `style.css` and `gallery.js` in `templates/` are the look of every page; a page of its own extends `base.html`
-and is written with `write_page`.
+`base.html` and `style.css` in `templates/` are the look of every page; a page of its own extends `base.html` and is
+written with `write_page`.
 """
 
 import base64
@@ -58,8 +58,8 @@ def write_page(path: str | Path, template: str, context: Mapping[str, Any]) -> P
 def write_report(run_folder: str | Path, *, limit: int = LIMIT) -> Path:
     """Write `report/index.html` from what a run's folder holds and return its path.
 
-    `limit` is the number of pictures shown of each split. What the folder lacks is named on the page. Raises `UserError`
-    where it holds nothing of a run.
+    `limit` is the number of pictures shown of each split. What the folder lacks is named on the page. Raises
+    `UserError` where it holds nothing of a run.
     """
     folder = Path(run_folder)
     run = gather.read_run(folder)

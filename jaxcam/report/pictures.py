@@ -41,24 +41,23 @@ def heat(values: Num[np.ndarray, "h w"], *, low: float, high: float, colormap: s
     return thumbnail(colours, max(size), quality=80)
 
 
-def open_picture(
-    path: Path, *, longest: int, crop_to: tuple[int, int] | None = None
-) -> UInt8[np.ndarray, "h w 3"]:
+def open_picture(path: Path, *, longest: int, crop_to: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
     """The part of an image that the network saw, upright, in its own proportions and at most `longest` pixels long.
 
     `crop_to` is the (height, width) that the network cuts out of the centre; None where it stretches the whole image.
     Raises `UnreadableImage`.
     """
-    width, height = _upright_size(path)
+    whole = _upright_size(path)
+    width, height = whole
     if crop_to is not None:
-        scale = min(height / crop_to[0], width / crop_to[1])
-        width, height = crop_to[1] * scale, crop_to[0] * scale
+        share = min(whole[1] / crop_to[0], whole[0] / crop_to[1])
+        height, width = round(crop_to[0] * share), round(crop_to[1] * share)
     scale = min(1.0, longest / max(width, height))
     size = max(1, round(height * scale)), max(1, round(width * scale))
     return decode(path, Preprocessing(size=size, fit="stretch" if crop_to is None else "crop"))
 
 
-def _upright_size(path: Path) -> tuple[float, float]:
+def _upright_size(path: Path) -> tuple[int, int]:
     width, height, kind = probe(path)
     if kind == "TIFF":  # Pillow turns these itself
         return width, height

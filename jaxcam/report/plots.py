@@ -13,13 +13,14 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.backends.backend_svg import FigureCanvasSVG
 from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
 
 from jaxcam.files import replace_file
 from jaxcam.report.gather import read_history
 
 Record = Mapping[str, Any]
 
-STYLE = {
+STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "jaxcam",
     "font.family": "DejaVu Sans",
@@ -75,12 +76,14 @@ def history_figure(records: Sequence[Record], phases: Sequence[str] = (), *, pal
     `phases` are the phases' names. Values that are missing or not finite leave a gap.
     """
     palette = palette or Palette()
-    figure = Figure(figsize=(9.2, 3.1), layout="constrained", facecolor=palette.paper)
+    figure = Figure(figsize=(9.6, 3.1), layout="constrained", facecolor=palette.paper)
     left, right = figure.subplots(1, 2)
     for axes, quantity, title in ((left, "loss", "Loss"), (right, "accuracy", "Accuracy")):
         _curve(axes, records, quantity, title, palette)
         _mark_phases(axes, records, phases, palette)
-    ends = [value for key in ("train_accuracy", "valid_accuracy") for value in values(records, key) if np.isfinite(value)]
+    ends = [
+        value for key in ("train_accuracy", "valid_accuracy") for value in values(records, key) if np.isfinite(value)
+    ]
     right.set_ylim(max(0.0, min(ends, default=0.0) - 0.08), 1.02)
     right.yaxis.set_major_formatter(lambda value, _: f"{100 * value:.0f} %")
     right.legend(loc="lower right", frameon=False, labelcolor=palette.ink)
@@ -109,13 +112,13 @@ def _curve(axes: Axes, records: Sequence[Record], quantity: str, title: str, pal
         axes.plot(
             epochs, curve, color=colour, linestyle=dashes, linewidth=width, marker=marker, markersize=3, label=name
         )
-    axes.set_title(title, loc="left", color=palette.ink, fontsize=10, fontweight="bold")
+    axes.set_title(title, loc="left", color=palette.ink, fontsize=10, fontweight="bold", pad=16)
     axes.set_xlabel("epoch", color=palette.ink)
     axes.set_facecolor(palette.paper)
     axes.grid(axis="y", color=palette.grid, linewidth=0.8)
     axes.set_axisbelow(True)
     axes.tick_params(colors=palette.ink, length=0)
-    axes.xaxis.get_major_locator().set_params(integer=True)
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     axes.set_xlim(0.5, len(records) + 0.5)
     for spine in axes.spines.values():
         spine.set_color(palette.grid)
@@ -131,8 +134,8 @@ def _mark_phases(axes: Axes, records: Sequence[Record], phases: Sequence[str], p
         if start:
             axes.axvline(start + 0.5, color=palette.ink, linewidth=0.8, linestyle=(0, (1, 2)))
         axes.annotate(
-            name, (start + 0.5, 1.0), xycoords=("data", "axes fraction"), xytext=(4, -2), textcoords="offset points",
-            va="top", color=palette.ink, fontsize=8, parse_math=False,
+            name, (start + 0.5, 1.0), xycoords=("data", "axes fraction"), xytext=(2, 3), textcoords="offset points",
+            va="bottom", color=palette.ink, fontsize=8, parse_math=False,
         )  # fmt: skip
 
 
@@ -146,9 +149,13 @@ def svg(figure: Figure, prefix: str) -> str:
     figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None, "Type": None, "Format": None})
     text = buffer.getvalue()
     text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL)
+    text = re.sub(
+        r"<metadata>.*?</metadata>|<style type=\"text/css\">.*?</style>|<!--.*?-->", "", text, flags=re.DOTALL
+    )
     text = re.sub(r'(\bid="|url\(#|href="#)', rf"\g<1>{prefix}-", text)
-    text = re.sub(r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", r'<svg class="plot" viewBox="\1" aria-hidden="true">', text, count=1)
+    text = re.sub(
+        r"<svg [^>]*?viewBox=\"([^\"]*)\"[^>]*>", r'<svg class="plot" viewBox="\1" aria-hidden="true">', text, count=1
+    )
     for stand_in, variable in VARIABLES.items():
         text = text.replace(stand_in, variable)
     return text

@@ -58,7 +58,7 @@ class Result:
 
     @property
     def matrix_rows(self) -> list[dict[str, Any]]:
-        """Rows of the confusion matrix: class, total, recall, and a cell a class with its count and share of the row."""
+        """Rows of the confusion matrix: class, total, recall, and for each class a count and its share of the row."""
         recalls, rows = metrics.recalls(self.matrix), []
         for index, name in enumerate(self.classes):
             total = int(self.matrix[index].sum())
@@ -123,7 +123,7 @@ def facts(run: Run) -> list[tuple[str, str]]:
         ("Input", _input(prepared)),
         ("Phases", "; ".join(phase_words(run.config, number) for number in range(len(_phases(run.config))))),
         ("Seed", run.config.get("seed")),
-        ("Maps", "; ".join(_maps(split) for split in run.splits if split.store is not None)),
+        ("Maps", _maps(run)),
         ("Trained with", f"jaxcam {run.config['jaxcam']}" if "jaxcam" in run.config else None),
     ]
     return [(name, str(value)) for name, value in pairs if value not in (None, "")]
@@ -149,16 +149,19 @@ def sentence(run: Run, results: list[Result]) -> str:
         return "This run holds no predictions for labelled pictures yet."
     best = tested[0]
     return (
-        f"Right on {best.correct} of {number(best.counted, 'picture')} of the {best.name} set: {percent(best.accuracy)}. "
+        f"Right on {best.correct} of {number(best.counted, 'picture')} of the {best.name} set: "
+        f"{percent(best.accuracy)}. "
         f"With 95\u202f% confidence the accuracy lies between {percent(best.low)} and {percent(best.high)}."
     )
 
 
-def _maps(split: Split) -> str:
-    if split.store is None:
-        return ""
-    manifest = split.store.manifest
-    return f"{split.name}: {', '.join(split.store.methods)} at {manifest.get('stage', 'an unknown stage')}"
+def _maps(run: Run) -> str:
+    kinds: dict[str, list[str]] = {}
+    for split in run.splits:
+        if split.store is not None:
+            stage = split.store.manifest.get("stage", "an unknown stage")
+            kinds.setdefault(f"{', '.join(split.store.methods)} at {stage}", []).append(split.name)
+    return "; ".join(f"{kind} ({', '.join(names)})" for kind, names in kinds.items())
 
 
 def _input(prepared: Mapping[str, Any]) -> str:
@@ -166,7 +169,7 @@ def _input(prepared: Mapping[str, Any]) -> str:
     if not (isinstance(size, list | tuple) and len(size) == 2):
         return ""
     fit = {"crop": "centre cut out", "stretch": "whole picture stretched"}.get(str(prepared.get("fit")), "")
-    return f"{size[1]} × {size[0]} pixels" + (f", {fit}" if fit else "")
+    return f"{size[1]} \u00d7 {size[0]} pixels" + (f", {fit}" if fit else "")
 
 
 def _listed(names: list[str]) -> str:

@@ -1,5 +1,6 @@
 """What a training step is fed: pictures, or what the frozen base makes of them, computed once."""
 
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -36,6 +37,11 @@ class Cached:
     def __len__(self) -> int:
         return len(self.labels)
 
+    @property
+    def gib(self) -> float:
+        """Memory that is held."""
+        return self.values.nbytes / 2**30
+
     def epoch(self, order: Int[np.ndarray, " m"], batch_size: int) -> Iterator[StepInputs]:
         """Batches of the rows in `order`; the last one is padded and masked."""
         size = devices.padded(batch_size)
@@ -52,6 +58,9 @@ class Streamed:
     images: ImageSet
     classifier: Classifier
     start: str | None = field(default=None, init=False)
+    gib: float = field(default=0.0, init=False)
+    unreadable: dict[str, str] = field(default_factory=dict, init=False)
+    """path -> reason of the images that could not be read in the epochs so far"""
 
     def __len__(self) -> int:
         return len(self.images)
@@ -60,6 +69,7 @@ class Streamed:
         """Batches of the rows in `order`; unreadable images and padding are masked."""
         size = devices.padded(batch_size)
         for batch in batches(self.images, self.classifier.preprocessing, batch_size=batch_size, order=order):
+            self.unreadable.update((self.images.paths[row], reason) for row, reason in batch.errors)
             labels = np.maximum(batch.labels, 0).astype(np.int32)
             mask = batch.mask & (batch.labels >= 0)
             yield StepInputs(*(devices.pad_rows(a, size) for a in (batch.images, labels, mask)))
@@ -82,14 +92,16 @@ def gather(
     They are held in memory where they fit into `cache_gib`, otherwise the images are streamed.
     """
     shape = input_shape(classifier, start)
-    itemsize = 1 if start is None else jnp.dtype(classifier.network.dtype).itemsize
-    if len(images) * int(np.prod(shape)) * itemsize > cache_gib * 2**30:
+    dtype = jnp.dtype(jnp.uint8 if start is None else classifier.network.dtype)
+    if len(images) * math.prod(shape) * dtype.itemsize > cache_gib * 2**30:
         return Streamed(images, classifier), ()
 
     compute = jax.jit(lambda params, x: classifier.apply(params, x, stop=start))
     size = devices.padded(batch_size)
     params = devices.replicate(classifier.params)
-    values, labels, errors = [], [], []
+    # Filled in place: joining the batches at the end would hold everything twice.
+    values, labels, errors = np.empty((len(images), *shape), dtype), [], []
+    count = 0
     what = "decoding" if start is None else f"features at {start}"
     steps = -(-len(images) // batch_size)
     for batch in progress.over(
@@ -100,14 +112,13 @@ def gather(
         rows: Any = batch.images
         if start is not None:
             rows = np.asarray(compute(params, devices.shard(devices.pad_rows(rows, size))))[: len(keep)]
-        values.append(rows[keep])
+        kept = int(keep.sum())
+        values[count : count + kept] = rows[keep]
         labels.append(batch.labels[keep])
-    cached = Cached(start, np.concatenate(values), np.concatenate(labels).astype(np.int32))
-    if len(cached) == 0:
-        raise UserError(
-            f"no readable picture in {str(images.root)!r}; the first was: {errors[0] if errors else 'none'}"
-        )
-    return cached, tuple(errors)
+        count += kept
+    if count == 0:
+        raise UserError(f"no readable picture in {images.root}{f': {errors[0][0]}: {errors[0][1]}' if errors else ''}")
+    return Cached(start, values[:count], np.concatenate(labels).astype(np.int32)), tuple(errors)
 
 
 def input_shape(classifier: Classifier, start: str | None) -> tuple[int, ...]:

@@ -1,8 +1,9 @@
 """The training loop: phases, epochs, history, checkpoints, resume."""
 
 import json
+import math
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,19 +16,21 @@ from jaxcam import devices
 from jaxcam.checkpoint import Checkpoints
 from jaxcam.classifier import Classifier
 from jaxcam.config import Config, Phase
+from jaxcam.data.augment import Augment, augment
 from jaxcam.data.folder import ImageSet
 from jaxcam.data.loader import epoch_order
+from jaxcam.errors import UserError
 from jaxcam.files import replace_file
 from jaxcam.networks import split_params
 from jaxcam.progress import Progress
 from jaxcam.training import phases
-from jaxcam.training.inputs import Inputs, gather
+from jaxcam.training.inputs import Inputs, Streamed, gather
 from jaxcam.training.step import Sums, TrainState, make_eval_step, make_train_step
 
 CHECKPOINTS_A_PHASE = 10
 DEAD_SPREAD = 1e-6
 DEAD = (
-    "warning: every picture gets the same logits: the head is dead. Lower --phases.0.learning-rate, or take the ReLU out "
+    "warning: every picture gets the same logits: the head is dead. Lower --phases.{}.learning-rate, or take the ReLU out "
     "of the head"
 )
 
@@ -44,17 +47,19 @@ def fit(
     """Train the classifier through the config's phases; continues where the run's last checkpoint stands.
 
     Writes `history.jsonl` (no times in it: a resumed run gives the same bytes), `timings.jsonl` and `checkpoints/`.
+    Raises `UserError` where the loss becomes NaN or infinite.
     """
     with Checkpoints(run / "checkpoints") as checkpoints:
         place, params, opt_state = last_state(checkpoints, classifier, config)
         if place["epoch"]:
             progress.say(f"continuing after epoch {place['epoch']} of phase {place['phase'] + 1}")
-        cut_history(run / "history.jsonl", place)
+        for name in ("history.jsonl", "timings.jsonl"):
+            cut_history(run / name, place)
         for number, phase in enumerate(config.phases):
-            if number < place["phase"]:
+            first = place["epoch"] if number == place["phase"] else 0
+            if number < place["phase"] or first >= phase.epochs:
                 continue
             job = PhaseRun(replace(classifier, params=params), config, number, train, valid, progress)
-            first = place["epoch"] if number == place["phase"] else 0
             state = job.state(opt_state if first else None, place["step"] if first else 0)
             every = max(1, phase.epochs // CHECKPOINTS_A_PHASE)
             trained, before = trained_stages(classifier, config, number), sum(p.epochs for p in config.phases[:number])
@@ -70,7 +75,7 @@ def fit(
                     loop = {"phase": number, "epoch": epoch + 1, "step": record["step"]}
                     checkpoints.save(before + epoch + 1, {"params": moved, "opt_state": state.opt_state, "loop": loop})
                     if record["valid_logit_spread"] < DEAD_SPREAD:
-                        progress.say(DEAD)
+                        progress.say(DEAD.format(number))
             params |= jax.tree.map(jnp.array, state.trainable)
     return replace(classifier, params=jax.tree.map(jnp.asarray, jax.device_get(params)))
 
@@ -118,17 +123,18 @@ class PhaseRun:
         self.trainable, frozen = split_params(classifier.params, names)
         self.frozen = devices.replicate(frozen)
         start = phases.last_frozen(names, classifier.chain)
-        cache = {"cache_gib": config.cache_gib, "progress": progress}
-        self.train, unreadable = gather(classifier, train, start, **cache)
-        self.valid, more = gather(classifier, valid, start, **cache)
-        for path, reason in (*unreadable, *more):
-            progress.say(f"skipped {path}: {reason}")
+        # Features of varied pictures differ in every epoch: only the pictures themselves can be kept.
+        varied = None if self.phase.augment.active else start
+        self.progress, room = progress, config.cache_gib
+        self.train, unreadable = gather(classifier, train, varied, cache_gib=room, progress=progress)
+        self.valid, more = gather(classifier, valid, start, cache_gib=room - self.train.gib, progress=progress)
+        self.tell_skipped(train=unreadable, valid=more)
         self.steps = -(-len(self.train) // self.phase.batch_size)
         self.optimiser = phases.optimiser(self.phase, self.steps)
-        self.rate = phases.learning_rates(self.phase, self.steps)
+        self.rate = jax.jit(phases.learning_rates(self.phase, self.steps))
         self.class_weights = phases.class_weights(self.phase, classifier.class_names, train.labels)
         self.classes = len(classifier.class_names)
-        self.forward = forward_from(classifier, self.train)
+        self.forward = forward_from(classifier, self.train, self.phase.augment)
         key = jax.random.fold_in(jax.random.key(config.seed), 1 + number)
         self.train_step = make_train_step(self.forward, self.optimiser, seed_key=key)
         self.eval_step = make_eval_step(forward_from(classifier, self.valid))
@@ -154,15 +160,34 @@ class PhaseRun:
         record |= {f"train_{k}": round(v, 6) for k, v in sums.numbers().items() if k != "logit_spread"}
         record |= {f"valid_{k}": round(v, 8) for k, v in valid.numbers().items()}
         record["learning_rate"] = float(np.asarray(self.rate(state.step - 1)))
+        if epoch == 0:
+            streamed = {"train": self.train, "valid": self.valid}
+            self.tell_skipped(**{k: v.unreadable.items() for k, v in streamed.items() if isinstance(v, Streamed)})
+        for split, found in (("training", sums), ("validation", valid)):
+            if not found.count:
+                raise UserError(f"no readable picture in the {split} set")
+        if not math.isfinite(record["train_loss"]):
+            raise UserError(
+                f"training diverged: the loss is {record['train_loss']} after epoch {epoch + 1} of phase "
+                f"{self.number + 1}; give a smaller --phases.{self.number}.learning-rate and another --out"
+            )
         return state, record
 
+    def tell_skipped(self, **unreadable: Iterable[tuple[str, str]]) -> None:
+        """Name the images of each split that could not be read."""
+        for split, pairs in unreadable.items():
+            for path, reason in pairs:
+                self.progress.say(f"{split}: skipped {path}: {reason}")
 
-def forward_from(classifier: Classifier, inputs: Inputs):
-    """`forward(params, inputs, train=..., key=...)` from images or from features."""
+
+def forward_from(classifier: Classifier, inputs: Inputs, variation: Augment = Augment()):
+    """`forward(params, inputs, train=..., key=...)` from images, varied when training, or from features."""
     chain, start = classifier.chain, inputs.start
 
     def forward(params, x, *, train: bool, key):
         if start is None:
+            if train and variation.active:
+                x = augment(variation, jax.random.fold_in(key, len(chain.stages)), x)
             x = classifier.preprocessing.normalise(x)
         return chain.apply(params, x, start=start, train=train, key=key)
 

@@ -1,13 +1,30 @@
 """From a phase's description to what the loop needs: which stages move, the optimiser, the weights of the classes."""
 
+import math
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
 from jaxtyping import Array, Float32, Int32
 
+from jaxcam.classifier import Classifier
 from jaxcam.config import Phase
 from jaxcam.errors import UserError
 from jaxcam.networks import Chain
+
+
+LIMITS: dict[str, Callable[[Any], bool]] = {
+    "epochs": lambda value: value >= 1,
+    "batch_size": lambda value: value >= 1,
+    "learning_rate": lambda value: 0 < value < math.inf,
+    "warmup_epochs": lambda value: 0 <= value < math.inf,
+    "weight_decay": lambda value: 0 <= value < math.inf,
+    "clip_norm": lambda value: 0 <= value < math.inf,
+}
+RULE = "epochs, batch_size and learning_rate are above zero, the others at least zero, and a warm-up ends within its phase"
 
 
 def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple[str, ...]:
@@ -17,6 +34,22 @@ def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple
     if phase.trainable == "head":
         return chain.names[len(base) :]
     return chain.trainable_from(phase.trainable)
+
+
+def check(phases: Sequence[Phase], classifier: Classifier) -> None:
+    """Raise `UserError` for whatever would stop, or spoil, the training of any phase; asked before the first begins."""
+    if not phases:
+        raise UserError("the config has no phases; give at least one")
+    for number, phase in enumerate(phases):
+        stages = trainable_stages(phase, classifier.chain, classifier.network.base_names())
+        if not any(name in classifier.params for name in stages):
+            raise UserError(f"phases.{number}.trainable: no stage from {phase.trainable!r} on has parameters")
+        class_weights(phase, classifier.class_names, np.zeros(0, np.int32))
+        wrong = [f"{key} {getattr(phase, key)}" for key, allowed in LIMITS.items() if not allowed(getattr(phase, key))]
+        if phase.schedule == "cosine" and phase.warmup_epochs >= phase.epochs:
+            wrong.append(f"warmup_epochs {phase.warmup_epochs} (of {phase.epochs})")
+        if wrong:
+            raise UserError(f"phases.{number}: {', '.join(wrong)} cannot be; {RULE}")
 
 
 def last_frozen(trainable: tuple[str, ...], chain: Chain) -> str | None:
@@ -29,11 +62,10 @@ def learning_rates(phase: Phase, steps_per_epoch: int) -> optax.Schedule:
     """Learning rate by step of the phase."""
     total, warmup = phase.epochs * steps_per_epoch, round(phase.warmup_epochs * steps_per_epoch)
     if phase.schedule == "cosine":
-        return optax.warmup_cosine_decay_schedule(
-            0.0 if warmup else phase.learning_rate, phase.learning_rate, warmup, total
-        )
+        start = 0.0 if warmup else phase.learning_rate
+        return promoting(optax.warmup_cosine_decay_schedule(start, phase.learning_rate, warmup, total))
     if warmup:
-        return optax.linear_schedule(0.0, phase.learning_rate, warmup)
+        return promoting(optax.linear_schedule(0.0, phase.learning_rate, warmup))
     return optax.constant_schedule(phase.learning_rate)
 
 
@@ -48,7 +80,18 @@ def optimiser(phase: Phase, steps_per_epoch: int) -> optax.GradientTransformatio
     parts = [optax.clip_by_global_norm(phase.clip_norm), scale] if phase.clip_norm else [scale]
     if phase.weight_decay:
         parts.append(optax.add_decayed_weights(phase.weight_decay, mask=is_kernel))
-    return optax.chain(*parts, optax.scale_by_learning_rate(rate))
+    whole = optax.chain(*parts, optax.scale_by_learning_rate(rate))
+    return optax.GradientTransformation(whole.init, promoting(whole.update))
+
+
+def promoting(function: Callable) -> Callable:
+    """The function under JAX's standard type promotion: optax raises floats to whole numbers, which "strict" forbids."""
+
+    def call(*arguments):
+        with jax.numpy_dtype_promotion("standard"):
+            return function(*arguments)
+
+    return call
 
 
 def is_kernel(params):
@@ -67,4 +110,6 @@ def class_weights(phase: Phase, class_names: tuple[str, ...], labels: Int32[np.n
     unknown = sorted(set(given) - set(class_names))
     if unknown:
         raise UserError(f"class weights for unknown classes {unknown}; the classes are {', '.join(class_names)}")
+    if not all(0 <= factor < math.inf for factor in given.values()):
+        raise UserError(f"class weights must be numbers of at least zero, got {given}")
     return jnp.asarray([given.get(name, 1.0) for name in class_names], jnp.float32)

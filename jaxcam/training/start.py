@@ -13,9 +13,10 @@ from jaxcam.config import Config, Data, differences, to_json
 from jaxcam.data.folder import ImageSet, find_splits, load_folder
 from jaxcam.errors import UserError
 from jaxcam.files import read_json, write_json
-from jaxcam.networks import NetworkSpec
+from jaxcam.networks import NetworkSpec, split_params
 from jaxcam.networks.catalog import architecture
 
+CONFIG = "config.json"
 WEIGHT_ALIASES = {"mini": "vgg16_mini", "imagenet": "vgg16_keras_notop"}
 
 
@@ -70,12 +71,16 @@ def initial_classifier(config: Config, class_names: tuple[str, ...]) -> Classifi
         input_size=config.preprocessing.size,
         dtype=network.dtype,
     )
-    chain = spec.chain()
-    params = jax.jit(chain.init, static_argnums=1)(jax.random.key(config.seed), spec.shape)
+    chain, pretrained = spec.chain(), {}
     if network.weights != "none":
-        base = {name: params[name] for name in spec.base_names() if name in params}
-        params = {**params, **pretrained_base(config, base)}
-    return Classifier(spec, params, config.preprocessing, class_names)
+        pretrained = pretrained_base(config, split_params(chain.abstract(spec.shape), spec.base_names())[0])
+
+    def fresh(key):
+        return {name: values for name, values in chain.init(key, spec.shape).items() if name not in pretrained}
+
+    # XLA takes half a minute to optimise the random numbers of VGG16 for a CPU, and they are drawn once.
+    params = jax.jit(fresh, compiler_options={"xla_backend_optimization_level": 1})(jax.random.key(config.seed))
+    return Classifier(spec, {**params, **pretrained}, config.preprocessing, class_names)
 
 
 def pretrained_base(config: Config, template: Mapping[str, Any]) -> dict[str, Any]:
@@ -98,14 +103,27 @@ def pretrained_base(config: Config, template: Mapping[str, Any]) -> dict[str, An
     return weights.load(name, template, network=network.name, ignore_top=True, ignore=cut)
 
 
-def open_run(run: Path, config: Config) -> None:
-    """Make the run's folder, or check that an existing one was made by the same config."""
-    path, new = run / "config.json", {"jaxcam": __version__, **to_json(config)}
+def check_run(run: Path, config: Config) -> None:
+    """Check that the run's folder is new, or was made by the same config; writes nothing."""
+    path = run / CONFIG
     if path.exists():
-        changed = [line for line in differences(read_json(path), new) if not line.startswith("jaxcam:")]
+        changed = [line for line in differences(read_json(path), described(config)) if not line.startswith("jaxcam:")]
         if changed:
             raise UserError(f"{run} holds a run with another config ({'; '.join(changed)}); give another --out")
-    elif run.exists() and any(run.iterdir()):
+    elif run.exists() and not run.is_dir():
+        raise UserError(f"{run} is a file; give another --out")
+    # What a run that was killed at its very start leaves behind is no reason to refuse.
+    elif run.exists() and any(file.name != f".{CONFIG}.part" for file in run.iterdir()):
         raise UserError(f"{run} is not empty and holds no run; give another --out")
-    else:
-        write_json(path, new)
+
+
+def open_run(run: Path, config: Config) -> None:
+    """Make the run's folder, or check that an existing one was made by the same config."""
+    check_run(run, config)
+    if not (run / CONFIG).exists():
+        write_json(run / CONFIG, described(config))
+
+
+def described(config: Config) -> dict[str, Any]:
+    """What `config.json` holds."""
+    return {"jaxcam": __version__, **to_json(config)}

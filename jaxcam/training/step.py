@@ -1,5 +1,6 @@
 """The jitted steps: gradients of the trainable parameters only, nothing synchronises with the host."""
 
+import math
 from collections.abc import Callable
 from typing import Any, NamedTuple
 
@@ -18,21 +19,21 @@ class Sums(NamedTuple):
     loss: Array
     correct: Array
     count: Array
-    logits: Array
-    squares: Array
+    lowest: Array
+    highest: Array
 
     @classmethod
     def zero(cls, classes: int) -> "Sums":
         """Nothing seen yet."""
         # One buffer each: a step donates them, and the same buffer cannot be donated twice.
-        return cls(*(jnp.zeros(shape, jnp.float32) for shape in ((), (), (), (classes,), (classes,))))
+        zeros = [jnp.zeros((), jnp.float32) for _ in range(3)]
+        return cls(*zeros, *(jnp.full((classes,), end, jnp.float32) for end in (jnp.inf, -jnp.inf)))
 
     def numbers(self) -> dict[str, float]:
-        """Mean loss, accuracy, and the largest standard deviation of a logit over the images (0: a dead head)."""
-        count = max(float(self.count), 1.0)
-        mean = self.logits / count
-        variance = jnp.maximum(self.squares / count - mean**2, 0)
-        spread = float(jnp.sqrt(variance).max())
+        """Mean loss, accuracy, and how far apart a class's logits lie over the images at most (0: a dead head)."""
+        count = float(self.count) or math.nan
+        # Not a standard deviation from sums of squares: rounding would hide that equal logits are equal.
+        spread = float((self.highest - self.lowest).max()) if count > 0 else math.nan
         return {"loss": float(self.loss) / count, "accuracy": float(self.correct) / count, "logit_spread": spread}
 
 
@@ -63,13 +64,14 @@ def add_batch(
     weight = mask.astype(jnp.float32)
     correct = (logits.argmax(-1) == labels) & mask
     # Rows that are only padding may hold anything, also NaN: they are selected away, not multiplied by zero.
-    kept = jnp.where(mask[:, None], logits, 0)
+    lowest = jnp.where(mask[:, None], logits, jnp.inf).min(0)
+    highest = jnp.where(mask[:, None], logits, -jnp.inf).max(0)
     return Sums(
         sums.loss + jnp.where(mask, losses, 0).sum(),
         sums.correct + correct.sum().astype(jnp.float32),
         sums.count + weight.sum(),
-        sums.logits + kept.sum(0),
-        sums.squares + (kept**2).sum(0),
+        jnp.minimum(sums.lowest, lowest),
+        jnp.maximum(sums.highest, highest),
     )
 
 
@@ -81,6 +83,8 @@ def make_train_step(forward: Forward, optimiser: optax.GradientTransformation, *
 
     def step(state: TrainState, sums: Sums, frozen, inputs, labels, mask, class_weights):
         key = jax.random.fold_in(seed_key, state.step)
+        # Before the forward pass: what is NaN there is NaN in the gradient too, however the loss is masked.
+        inputs = jnp.where(mask.reshape(-1, *(1 for _ in inputs.shape[1:])), inputs, jnp.zeros((), inputs.dtype))
 
         def loss(trainable):
             logits = forward({**frozen, **trainable}, inputs, train=True, key=key).astype(jnp.float32)

@@ -202,7 +202,7 @@ def _receive(entry: WeightEntry, part: Path) -> None:
         request.add_header("Range", f"bytes={have}-")
     try:
         with urllib.request.urlopen(request, timeout=TIMEOUT) as response:
-            if not (response.status == 206 and response.headers.get("Content-Range", "").startswith(f"bytes {have}-")):
+            if not response.headers.get("Content-Range", "").startswith(f"bytes {have}-"):
                 have = 0  # the server does not continue: it sends the whole file
             length = response.headers.get("Content-Length")
             total = have + int(length) if length and length.isdigit() else entry.bytes

@@ -4,6 +4,7 @@ Every tensor of the file and every parameter of the network is accounted for. Wh
 name, with the shapes got and expected.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Mapping
 from pathlib import Path
 from typing import Any
@@ -86,7 +87,8 @@ def port(
         network: whose porting table is used.
         source: whose names the file has; `None`: see `detect`.
         ignore_top: drop the tensors of the network's top, or of a jaxcam head, that the template does not have.
-        ignore: names of further stages whose tensors are dropped if the template does not have them.
+        ignore: what else is dropped if the template does not have it: names of jaxcam's stages, or the first parts of
+            names in the file (`dense` for `dense/kernel`, `head` for `head.0.weight`).
         where: what messages call the file.
 
     Raises:
@@ -102,7 +104,7 @@ def port(
     def droppable(parameter: str) -> bool:
         return parameter.split("/")[0] in ignore or (ignore_top and table.is_top(parameter))
 
-    sources, extra, misshapen = _assign(tensors, table.namings[naming], expected, droppable)
+    sources, extra, misshapen = _assign(tensors, table.namings[naming], expected, droppable, ignore)
     wanted = _wanted(table, sources, naming, droppable) if expected is None else list(expected)
     missing = [name for name in wanted if name not in sources]
     flat: dict[str, np.ndarray] = {}
@@ -155,6 +157,7 @@ def _assign(
     rules: tuple[Rule, ...],
     expected: Mapping[str, Any] | None,
     droppable: Callable[[str], bool],
+    ignore: Collection[str],
 ) -> tuple[dict[str, tuple[str, Rule]], list[str], list[str]]:
     """Which tensor is which parameter; the tensors that are none; the parameters that two tensors claim."""
     sources: dict[str, tuple[str, Rule]] = {}
@@ -165,7 +168,8 @@ def _assign(
         target = rule.parameter(name) if rule else None
         kept = target in expected if expected is not None else not droppable(target or "")
         if rule is None:
-            extra.append(name)
+            if re.split(r"[/.]", name)[0] not in ignore:
+                extra.append(name)
         elif target is None:
             continue
         elif target in sources:
@@ -210,7 +214,7 @@ def _convert(
     if expected is not None and array.shape != expected:
         here = f" which is {tuple(array.shape)} here" if tuple(array.shape) != got else ""
         raise ValueError(f"got {got}{here}, expected {expected}")
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore", invalid="ignore"):
         out = np.array(array, dtype=np.float32, order="C")
     if not np.isfinite(out).all():
         raise ValueError("has values that are not finite")

@@ -25,7 +25,7 @@ def test_resize_gives_the_table_of_the_half_pixel_rule():
     )  # shrinking is not antialiased
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.tuples(*[st.integers(1, 12)] * 4), st.integers(0, 99))
 def test_resize_is_jax_image_resize_without_antialiasing(sizes, seed):
     values = np.random.default_rng(seed).normal(size=(2, *sizes[:2])).astype(np.float32)

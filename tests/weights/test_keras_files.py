@@ -95,6 +95,7 @@ def test_keras3_without_names_falls_back_to_the_order_of_classes(tmp_path):
             for number, value in group["vars"].items():
                 new[f"layers/{layer}/vars/{number}"] = value[()]
         new["optimizer/vars/0"] = np.zeros((), np.int64)
+        new["optimizer/vars"].attrs["name"] = "adam"
         new["layers/dropout/seed_generator/vars/0"] = np.zeros(2, np.uint32)
     got = weights.load(tmp_path / "w.weights.h5", None)
     expected = weights.load(FIXTURES / "keras3.weights.h5", None)
@@ -121,7 +122,7 @@ def one_line_error(path, *words):
     message = str(error.value)
     assert "\n" not in message
     assert str(path) in message
-    assert all(word in message for word in words), message
+    assert all(word in message.replace(str(path), "") for word in words), message
 
 
 def test_truncated_file(tmp_path):

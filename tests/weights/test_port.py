@@ -150,6 +150,15 @@ def test_stages_to_ignore():
     assert list(port(torchvision(), cut, ignore_top=True, ignore={"block5_conv3"})) == list(cut)
 
 
+def test_a_head_of_someone_elses_can_be_ignored_by_its_name():
+    keras_model = {**keras(lambda s, k: f"vgg16/{s}/{k}"), "dense/sequential/dense/kernel": np.zeros((96, 2))}
+    with pytest.raises(weights.PortError, match="dense/sequential/dense/kernel"):
+        port(keras_model, BASE, ignore_top=True)
+    assert list(port(keras_model, BASE, ignore_top=True, ignore=("dense",))) == STAGES
+    torch_model = {**torchvision(), "head.0.weight": np.zeros(2)}
+    assert list(port(torch_model, TEMPLATE, ignore=("head",))) == list(TEMPLATE)
+
+
 def test_file_without_top_for_a_network_with_one():
     with pytest.raises(weights.PortError) as error:
         port(own(BASE), TEMPLATE)

@@ -47,15 +47,19 @@
   function stage(card, heat, caption) {
     const figure = document.createElement("figure");
     const box = document.createElement("div");
+    const fit = document.createElement("span");
     const text = document.createElement("figcaption");
+    const ratio = card.querySelector(".stage").style.getPropertyValue("--ratio");
     box.className = "stage";
-    box.style.aspectRatio = card.querySelector(".stage").style.aspectRatio;
+    fit.className = "fit";
+    for (const name of ["--ratio", "--box"]) box.style.setProperty(name, ratio);
     for (const part of [card.querySelector(".photo, .nothing"), heat]) {
       if (!part) continue;
       const copy = part.cloneNode(true);
       copy.hidden = false;
-      box.append(copy);
+      fit.append(copy);
     }
+    box.append(fit);
     text.textContent = caption;
     figure.append(box, text);
     return figure;
@@ -65,7 +69,7 @@
     current = card;
     const method = value("by-method");
     get("large-title").textContent = card.dataset.path;
-    get("large-verdict").textContent = card.querySelector(".verdict").textContent.replace(/\s+/g, " ").trim();
+    get("large-verdict").textContent = card.dataset.verdict;
     const stages = [stage(card, null, "picture")];
     for (const heat of card.querySelectorAll(".heat")) {
       if (heat.dataset.method === method) stages.push(stage(card, heat, `${method} for ${heat.dataset.target}`));

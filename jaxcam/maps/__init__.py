@@ -1,0 +1,1 @@
+"""Maps of whole image sets: computing, storing, drawing."""

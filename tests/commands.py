@@ -1,0 +1,94 @@
+"""The `jaxcam` command as a process of its own, if need be killed at a chosen moment; tiny pictures and a config."""
+
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+from jaxcam.data import drawn
+
+CLASSES = ("checks", "red_disc", "star")
+
+CONFIG = '''"""Two phases on tiny pictures."""
+
+from jaxcam.config import Config, Data, Network, Phase
+from jaxcam.networks import Head
+from jaxcam.preprocessing import Preprocessing
+
+
+def get_config(folder="pictures", weights="none", epochs="3"):
+    return Config(
+        data=Data(folder=folder),
+        network=Network(name="convnet", width=1 / 8, weights=weights, base_end="conv4", head=Head(kind="cam")),
+        preprocessing=Preprocessing.named("tf", size=(48, 56)),
+        phases=(
+            Phase(epochs=int(epochs), batch_size=8, learning_rate=1e-2),
+            Phase(trainable="conv3", epochs=2, batch_size=8, learning_rate=1e-3, schedule="cosine"),
+        ),
+    )
+'''
+
+
+def write_pictures(root: Path, *, train: int = 6, valid: int = 3, broken: bool = True) -> Path:
+    """`Train` and `Valid` with drawn pictures of three classes; `broken`: one truncated file in each."""
+    for split, count in (("Train", train), ("Valid", valid)):
+        for name in CLASSES:
+            folder, label = root / split / name, drawn.CLASS_NAMES.index(name)
+            folder.mkdir(parents=True)
+            for number in range(count):
+                picture = drawn.draw(label, np.random.default_rng([label, number, split == "Valid"]), size=40)
+                Image.fromarray(picture).save(folder / f"{number:02d}.png")
+        if broken:
+            whole = (root / split / "star" / "00.png").read_bytes()
+            (root / split / "star" / "cut.png").write_bytes(whole[: len(whole) // 2])
+    return root
+
+
+class Shell:
+    """Runs `python -m jaxcam` in `folder`, on one device unless told otherwise."""
+
+    def __init__(self, folder: Path):
+        self.folder = folder
+        # What one process has compiled the next ones need not compile again: most of the time of these tests.
+        compiled = {"DIR": str(folder / "compiled")}
+        self.environment = {
+            **{key: value for key, value in os.environ.items() if not key.startswith(("JAX", "PYTHON", "XLA"))},
+            **{f"JAX_COMPILATION_CACHE_{key}": value for key, value in compiled.items()},
+            "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
+            "JAX_NUMPY_DTYPE_PROMOTION": "strict",
+            "JAX_PLATFORMS": "cpu",
+        }
+
+    def __call__(self, *arguments: object, status: int = 0, devices: int = 1) -> subprocess.CompletedProcess:
+        """Run a command to its end; any other exit status is a failure."""
+        done = self._run(arguments, {"JAX_NUM_CPU_DEVICES": str(devices)})
+        assert done.returncode == status, done.stderr
+        return done
+
+    def killed(self, moment: str, *arguments: object) -> None:
+        """Run a command that is killed at a moment, `EVENT PART COUNT` (see `killing/sitecustomize.py`)."""
+        hook = str(Path(__file__).parent / "killing")
+        done = self._run(arguments, {"PYTHONPATH": hook, "JAXCAM_TEST_KILL": moment})
+        assert done.returncode == -signal.SIGKILL, f"{moment!r} never came: {done.stdout}{done.stderr}"
+
+    def _run(self, arguments: tuple[object, ...], extra: dict[str, str]) -> subprocess.CompletedProcess:
+        command = [sys.executable, "-m", "jaxcam", *map(str, arguments)]
+        environment = {**self.environment, **extra}
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+
+
+def tree(folder: Path, *parts: str) -> dict[str, bytes]:
+    """Content of every file below `folder` (below its `parts`, where given), by name."""
+    roots = [folder / part for part in parts] or [folder]
+    files = [f for root in roots for f in (root.rglob("*") if root.is_dir() else [root]) if f.is_file()]
+    return {file.relative_to(folder).as_posix(): file.read_bytes() for file in sorted(files)}
+
+
+def leftovers(folder: Path) -> list[str]:
+    """Temporary files and folders that should be gone."""
+    found = [*folder.rglob("*.part"), *folder.rglob("*orbax-checkpoint-tmp*"), *folder.rglob("*.__lock")]
+    return [path.relative_to(folder).as_posix() for path in found]

@@ -1,0 +1,135 @@
+"""A headless Chromium driven over the DevTools pipe: no network port, no packages."""
+
+import base64
+import itertools
+import json
+import os
+import select
+import shutil
+import subprocess
+import time
+from pathlib import Path
+from typing import Any
+
+PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+SILENCE = 60
+FLAGS = [
+    "--headless",
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+    "--disable-dev-shm-usage",
+    "--remote-debugging-pipe",
+]
+
+
+class Browser:
+    """One tab; `messages` collects what the page logs, throws, or asks of the network."""
+
+    def __init__(self, profile: Path) -> None:
+        if PROGRAM is None:
+            raise RuntimeError("Chromium is not installed")
+        to_browser, from_us = os.pipe()
+        from_browser, to_us = os.pipe()
+        # The protocol is fixed to the descriptors 3 and 4; a shell moves ours there.
+        command = f'exec "$0" "$@" 3<&{to_browser} 4>&{to_us}'
+        arguments = ["bash", "-c", command, PROGRAM, *FLAGS, f"--user-data-dir={profile}", "about:blank"]
+        self._process = subprocess.Popen(arguments, pass_fds=(to_browser, to_us), stderr=subprocess.DEVNULL)
+        os.close(to_browser)
+        os.close(to_us)
+        self._write, self._read = os.fdopen(from_us, "wb"), os.fdopen(from_browser, "rb")
+        self._numbers, self._session, self._buffer = itertools.count(1), None, b""
+        self.messages: list[str] = []
+        self.requests: list[str] = []
+        target = next(t for t in self.call("Target.getTargets")["targetInfos"] if t["type"] == "page")
+        attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+        self._session = attached["sessionId"]
+        for domain in ("Page", "Runtime", "Log", "Network"):
+            self.call(f"{domain}.enable")
+
+    def __enter__(self) -> "Browser":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._session = None
+        self.call("Browser.close")
+        self._write.close()
+        self._read.close()
+        self._process.wait(20)
+
+    def call(self, method: str, **parameters: Any) -> dict[str, Any]:
+        """Send a command and wait for its answer."""
+        number = next(self._numbers)
+        message = {"id": number, "method": method, "params": parameters}
+        if self._session:
+            message["sessionId"] = self._session
+        self._write.write(json.dumps(message).encode() + b"\0")
+        self._write.flush()
+        while (answer := self._next()).get("id") != number:
+            pass
+        if "error" in answer:
+            raise RuntimeError(f"{method}: {answer['error']}")
+        return answer["result"]
+
+    def open(self, page: Path) -> None:
+        """Load a file and wait until it has loaded."""
+        self.call("Page.navigate", url=page.resolve().as_uri())
+        while self._next().get("method") != "Page.loadEventFired":
+            pass
+
+    def run(self, expression: str) -> Any:
+        """Value of a JavaScript expression in the page."""
+        answer = self.call("Runtime.evaluate", expression=expression, returnByValue=True, awaitPromise=True)
+        if "exceptionDetails" in answer:
+            raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
+        return answer["result"].get("value")
+
+    def wait_for(self, expression: str, value: Any) -> None:
+        """Wait until an expression has a value: the browser hands events on in its own time."""
+        ends = time.monotonic() + 10
+        while (got := self.run(expression)) != value:
+            if time.monotonic() > ends:
+                raise AssertionError(f"{expression} is {got!r}, not {value!r}")
+            time.sleep(0.02)
+
+    def press(self, key: str) -> None:
+        """Press and release a key."""
+        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, " ": 32}
+        text = {"Enter": "\r", " ": " "}.get(key, "")
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
+        self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
+        self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+
+    def screenshot(self, path: Path, *, width: int = 1280, height: int | None = None, scheme: str = "light") -> None:
+        """Write a PNG of the page; of all of it without `height`."""
+        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
+        size = {"width": width, "height": height or 900, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+        data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=height is None)["data"]
+        path.write_bytes(base64.b64decode(data))
+
+    def _next(self) -> dict[str, Any]:
+        while b"\0" not in self._buffer:
+            if not select.select([self._read], [], [], SILENCE)[0]:
+                raise RuntimeError(f"Chromium said nothing for {SILENCE} s")
+            part = os.read(self._read.fileno(), 1 << 16)
+            if not part:
+                raise RuntimeError("Chromium ended")
+            self._buffer += part
+        line, self._buffer = self._buffer.split(b"\0", 1)
+        event = json.loads(line)
+        values = event.get("params", {})
+        match event.get("method"):
+            case "Runtime.consoleAPICalled":
+                self.messages.append(f"{values['type']}: {values['args']}")
+            case "Runtime.exceptionThrown":
+                self.messages.append(values["exceptionDetails"]["text"])
+            case "Log.entryAdded":
+                self.messages.append(values["entry"]["text"])
+            case "Network.requestWillBeSent":
+                self.requests.append(values["request"]["url"])
+        return event
