@@ -31,7 +31,7 @@ def demo(*, out: Path = Path("runs/demo"), pictures: Path | None = None, quiet: 
     from jaxcam.demo import story
     from jaxcam.progress import Progress
 
-    print(story.tell(out, pictures=pictures, progress=Progress(quiet)))
+    print(story.tell(out, pictures_folder=pictures, progress=Progress(quiet)))
 
 
 def train(arguments: Sequence[str]) -> None:

@@ -65,3 +65,13 @@ def cam(
     chosen = weights.astype(jnp.float32).T[targets.reshape(targets.shape[0], -1)]
     maps = jnp.einsum("nhwc,ntc->nthw", activations.astype(jnp.float32), chosen)
     return maps if targets.ndim == 2 else maps[:, 0]
+
+
+def contrast(maps: Float[Array, "n k h w"], targets: Int[Array, " n"]) -> Float32[Array, "n h w"]:
+    """Maps of all classes to one map an image: the target's minus the mean over the classes, signed.
+
+    Softmax sees differences of logits only: adding the same map to every class changes no answer, and this map neither.
+    """
+    check_targets(targets, maps.shape[0])
+    maps = maps.astype(jnp.float32)
+    return jnp.take_along_axis(maps, targets[:, None, None, None], axis=1)[:, 0] - maps.mean(1)

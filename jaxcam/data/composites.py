@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from jaxtyping import Bool, UInt8
+from PIL import Image
 from scipy import ndimage
 
 from jaxcam.data.decode import UnreadableImage, decode, probe
@@ -106,7 +107,7 @@ def paste(
     return np.clip(mixed + 0.5, 0, 255).astype(np.uint8)
 
 
-def _read(path: Path) -> UInt8[np.ndarray, "h w 3"]:
+def read_picture(path: Path) -> UInt8[np.ndarray, "h w 3"]:
     """The picture at its own size."""
     try:
         width, height, _ = probe(path)
@@ -121,25 +122,57 @@ def _read_mask(masks: Path, relative: Path, shape: tuple[int, int]) -> Bool[np.n
         raise UserError(
             f"there is no mask {path}; give a folder with a PNG for every picture, or none to derive the masks"
         )
-    mask = _read(path)[..., 0] > 127
+    mask = read_picture(path)[..., 0] > 127
     if mask.shape != shape:
         raise UserError(f"the mask {path} is {mask.shape} pixels and its picture {shape}")
     return mask
 
 
-def _background_paths(backgrounds: Path | Sequence[Path]) -> list[Path]:
+def _background_paths(backgrounds: Path | Sequence[Path], least: int) -> list[Path]:
     if isinstance(backgrounds, Path):
         paths = sorted(path for path in backgrounds.rglob("*") if path.suffix.lower() in _SUFFIXES)
     else:
         paths = list(backgrounds)
-    if len(paths) < 2:
-        raise UserError(
-            f"found {len(paths)} background(s) in {backgrounds}; swapping needs two or more pictures of empty scenes"
-        )
+    if len(paths) < least:
+        what = "moving needs a picture of the empty scene" if least == 1 else "swapping needs two or more empty scenes"
+        raise UserError(f"found {len(paths)} background(s) in {backgrounds}; {what}")
     stems = [path.stem for path in paths]
     if len(set(stems)) != len(stems):
         raise UserError(f"two backgrounds have the same name ({', '.join(sorted(stems))}); rename one")
     return paths
+
+
+def move(
+    image: UInt8[np.ndarray, "h w 3"],
+    mask: Bool[np.ndarray, "h w"],
+    rng: np.random.Generator,
+    *,
+    scale: tuple[float, float] = (0.6, 1.5),
+    rotation: float = 12.0,
+) -> tuple[UInt8[np.ndarray, "h w 3"], Bool[np.ndarray, "h w"]]:
+    """The masked figure somewhere else: mirrored or not, larger or smaller, turned, at least three quarters inside.
+
+    Returns the moved pixels (black elsewhere) and their mask, for `paste`. A figure never becomes taller or wider than
+    the picture. Raises ValueError for an empty mask.
+    """
+    if not mask.any():
+        raise ValueError("the mask is empty: there is no figure to move")
+    rows, columns = np.flatnonzero(mask.any(1)), np.flatnonzero(mask.any(0))
+    box = (slice(rows[0], rows[-1] + 1), slice(columns[0], columns[-1] + 1))
+    figure = Image.fromarray(np.dstack([image[box], mask[box].astype(np.uint8) * 255]), "RGBA")
+    if rng.random() < 0.5:
+        figure = figure.transpose(Image.Transpose.FLIP_LEFT_RIGHT)
+    height, width = mask.shape
+    factor = min(rng.uniform(*scale), 0.95 * height / figure.height, 0.95 * width / figure.width)
+    size = (max(1, round(figure.width * factor)), max(1, round(figure.height * factor)))
+    figure = figure.resize(size, Image.Resampling.BICUBIC)
+    figure = figure.rotate(rng.uniform(-rotation, rotation), Image.Resampling.BICUBIC, expand=True)
+    x = round(rng.uniform(-0.25 * figure.width, width - 0.75 * figure.width))
+    y = round(rng.uniform(-0.25 * figure.height, height - 0.75 * figure.height))
+    canvas = Image.new("RGBA", (width, height))
+    canvas.paste(figure, (x, y))
+    moved = np.asarray(canvas)
+    return moved[..., :3], moved[..., 3] > 127
 
 
 def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> None:
@@ -156,13 +189,21 @@ def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> None:
 
 
 def write_swapped(
-    train_folder: Path, out_folder: Path, *, backgrounds: Path | Sequence[Path], masks: Path | None = None
+    train_folder: Path,
+    out_folder: Path,
+    *,
+    backgrounds: Path | Sequence[Path],
+    masks: Path | None = None,
+    moved: int = 0,
+    seed: int = 0,
 ) -> int:
     """Write a training folder in which each figure stands before every background; return the number of pictures.
 
     `train_folder` holds one folder a class. `backgrounds` are the files of the empty scenes, or a folder of them. Every
     picture is kept as `<class>/<name>.png`, and `<class>/<name>-before-<scene>.png` is added for each other scene.
-    Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png` (figure > 127), or from the
+    With `moved`, each figure also stands `moved` times in another place before every background, its own included, drawn
+    from `seed` and the picture's number (`-moved-<i>-before-<scene>.png`); with one background this varies the figures
+    and nothing else. Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png` (figure > 127), or from the
     difference to the empty scene.
 
     Writes PNG files and `swapped.json` below `out_folder` alone. Raises UserError for unreadable pictures, a picture
@@ -170,8 +211,8 @@ def write_swapped(
     """
     if not train_folder.is_dir():
         raise UserError(f"there is no folder {train_folder}")
-    paths = _background_paths(backgrounds)
-    scenes = [_read(path) for path in paths]
+    paths = _background_paths(backgrounds, least=1 if moved else 2)
+    scenes = [read_picture(path) for path in paths]
     images = sorted(
         path.relative_to(train_folder)
         for path in train_folder.glob("*/*")
@@ -182,11 +223,16 @@ def write_swapped(
     outputs = [image.with_suffix(".png").as_posix() for image in images]
     if len(set(outputs)) != len(outputs):
         raise UserError(f"two pictures of {train_folder} differ only in their suffix; rename one of them")
-    wanted = {"images": [image.as_posix() for image in images], "backgrounds": [path.name for path in paths]}
+    wanted = {
+        "images": [image.as_posix() for image in images],
+        "backgrounds": [path.name for path in paths],
+        "moved": moved,
+        "seed": seed,
+    }
     _prepare(out_folder, train_folder, wanted)
     count = 0
-    for relative, output in zip(images, outputs, strict=True):
-        image = _read(train_folder / relative)
+    for number, (relative, output) in enumerate(zip(images, outputs, strict=True)):
+        image = read_picture(train_folder / relative)
         try:
             own = find_background(image, scenes)
         except UserError as error:
@@ -198,14 +244,18 @@ def write_swapped(
         mask = derived if masks is None or not derived.any() else _read_mask(masks, relative, image.shape[:2])
         if not mask.any():
             continue
+        rng = np.random.default_rng([seed, number])
         for index, scene in enumerate(scenes):
-            if index == own:
-                continue
             if scene.shape != image.shape:
                 raise UserError(
                     f"{paths[index]} is {scene.shape[:2]} pixels and {train_folder / relative} {image.shape[:2]}"
                 )
-            save_png(target.with_name(f"{target.stem}-before-{paths[index].stem}.png"), paste(image, mask, scene))
-            count += 1
+            before = f"before-{paths[index].stem}.png"
+            for i in range(moved):
+                save_png(target.with_name(f"{target.stem}-moved-{i}-{before}"), paste(*move(image, mask, rng), scene))
+                count += 1
+            if index != own:
+                save_png(target.with_name(f"{target.stem}-{before}"), paste(image, mask, scene))
+                count += 1
     finish(out_folder, MARKER, wanted)
     return count

@@ -28,10 +28,11 @@ from jaxcam.training.inputs import Inputs, Streamed, gather
 from jaxcam.training.step import Sums, TrainState, make_eval_step, make_train_step
 
 CHECKPOINTS_A_PHASE = 10
+UNVARIED = Augment()
 DEAD_SPREAD = 1e-6
 DEAD = (
-    "warning: every picture gets the same logits: the head is dead. Lower --phases.{}.learning-rate, or take the ReLU out "
-    "of the head"
+    "warning: every picture gets the same logits: the head is dead. Lower --phases.{}.learning-rate, or take the ReLU "
+    "out of the head"
 )
 
 
@@ -180,7 +181,7 @@ class PhaseRun:
                 self.progress.say(f"{split}: skipped {path}: {reason}")
 
 
-def forward_from(classifier: Classifier, inputs: Inputs, variation: Augment = Augment()):
+def forward_from(classifier: Classifier, inputs: Inputs, variation: Augment = UNVARIED):
     """`forward(params, inputs, train=..., key=...)` from images, varied when training, or from features."""
     chain, start = classifier.chain, inputs.start
 

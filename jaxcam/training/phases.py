@@ -15,7 +15,6 @@ from jaxcam.config import Phase
 from jaxcam.errors import UserError
 from jaxcam.networks import Chain
 
-
 LIMITS: dict[str, Callable[[Any], bool]] = {
     "epochs": lambda value: value >= 1,
     "batch_size": lambda value: value >= 1,
@@ -24,7 +23,7 @@ LIMITS: dict[str, Callable[[Any], bool]] = {
     "weight_decay": lambda value: 0 <= value < math.inf,
     "clip_norm": lambda value: 0 <= value < math.inf,
 }
-RULE = "epochs, batch_size and learning_rate are above zero, the others at least zero, and a warm-up ends within its phase"
+RULE = "epochs, batch_size and learning_rate are above zero, the others at least zero, a warm-up ends within its phase"
 
 
 def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple[str, ...]:
@@ -60,7 +59,8 @@ def last_frozen(trainable: tuple[str, ...], chain: Chain) -> str | None:
 
 def learning_rates(phase: Phase, steps_per_epoch: int) -> optax.Schedule:
     """Learning rate by step of the phase."""
-    total, warmup = phase.epochs * steps_per_epoch, round(phase.warmup_epochs * steps_per_epoch)
+    total = phase.epochs * steps_per_epoch
+    warmup = min(round(phase.warmup_epochs * steps_per_epoch), total - 1)
     if phase.schedule == "cosine":
         start = 0.0 if warmup else phase.learning_rate
         return promoting(optax.warmup_cosine_decay_schedule(start, phase.learning_rate, warmup, total))
@@ -85,7 +85,7 @@ def optimiser(phase: Phase, steps_per_epoch: int) -> optax.GradientTransformatio
 
 
 def promoting(function: Callable) -> Callable:
-    """The function under JAX's standard type promotion: optax raises floats to whole numbers, which "strict" forbids."""
+    """The function under JAX's standard type promotion: optax mixes floats and integers, which "strict" forbids."""
 
     def call(*arguments):
         with jax.numpy_dtype_promotion("standard"):
@@ -105,7 +105,7 @@ def class_weights(phase: Phase, class_names: tuple[str, ...], labels: Int32[np.n
         return jnp.ones((len(class_names),))
     if phase.class_weights == "balanced":
         counts = np.bincount(labels[labels >= 0], minlength=len(class_names))
-        return jnp.asarray(len(labels) / (len(class_names) * np.maximum(counts, 1)), jnp.float32)
+        return jnp.asarray(counts.sum() / (len(class_names) * np.maximum(counts, 1)), jnp.float32)
     given = dict(phase.class_weights)
     unknown = sorted(set(given) - set(class_names))
     if unknown:

@@ -11,6 +11,9 @@ IMAGENET = "imagenet_classes.txt"
 """1000 names, one a line, in the order of Keras and torchvision (sorted WordNet ids); torchvision's names, which unlike
 Keras' are unique (`crane bird` and `crane`, `maillot` and `maillot tank suit`)."""
 
+DRAWN = "drawn_classes.txt"
+"""the classes of `jaxcam.data.drawn`, in its order"""
+
 
 @dataclass(frozen=True, kw_only=True)
 class WeightEntry:
@@ -106,14 +109,25 @@ DOWNLOADED = (
     ),
 )
 
-PACKAGED: tuple[WeightEntry, ...] = ()
-"""Weights that come with jaxcam, so that it works without a network.
-
-To add one: put the file into this folder (`save_safetensors` writes it, `vgg16_mini.safetensors` for instance), list it
-in the package data, and add a `WeightEntry` here with `url=None`, the file's name, size and sha256, the class names as
-a tuple, and in `source` and `accuracy` what it was trained on and how well it does. Everything else (`list_entries`,
-`get`, `fetch`, `load_entry`) then works as for the others; a test checks each entry's file against its entry.
-"""
+PACKAGED = (
+    WeightEntry(
+        name="vgg16_mini",
+        network="vgg16_mini",
+        url=None,
+        file="vgg16_mini.safetensors",
+        checksum="sha256:1719abe7eff9ef3cdcd0cb705e3b16ecb3cd6f15c385c8e1a72b3b21cafd037d",
+        bytes=924696,
+        licence="Apache-2.0",
+        source="this project: configs/mini_pretraining.py, 111 000 drawn pictures of 111 classes at 64x64",
+        preprocessing="tf",
+        class_names=DRAWN,
+        input_size=(64, 64),
+        top=False,
+        accuracy="ACCURACY",
+        note="the convolutions of a VGG16 of 1/8 the width, for a head of your own; no network is needed",
+    ),
+)
+"""Weights that come with jaxcam, so that it works without a network; a test checks each file against its entry."""
 
 
 def list_entries() -> tuple[WeightEntry, ...]:

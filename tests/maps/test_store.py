@@ -221,6 +221,13 @@ def test_the_kill_moments_reach_from_the_first_call_to_the_last(tmp_path, whole)
         assert tree(filled(path).path) == tree(whole.path)
 
 
+def test_locks_of_killed_writers_are_swept(tmp_path, whole):
+    store = MapStore.create(tmp_path / "maps.zarr", MANIFEST, **SIZES)
+    (store.path / "flags" / "c.7.0.0.__lock").write_bytes(b"part of a chunk")
+    filled(store.path)
+    assert tree(store.path) == tree(whole.path)
+
+
 @pytest.mark.parametrize("gone", ["zarr.json", "cam/zarr.json"])
 def test_a_half_made_group_is_made_again(tmp_path, gone):
     store = MapStore.create(tmp_path / "maps.zarr", MANIFEST, **SIZES)

@@ -1,22 +1,27 @@
 """`jaxcam train` as a whole: killed and continued, finished and called again, refused."""
 
-import json
-import shutil
+from dataclasses import replace
 
 import jax
 import numpy as np
 import pytest
-from commands import CLASSES, leftovers, tree
+from commands import leftovers, tree
 
-from jaxcam import devices
+import jaxcam
+from jaxcam import config as configs
 from jaxcam.checkpoint import Checkpoints
+from jaxcam.config import Phase
+from jaxcam.errors import UserError
+from jaxcam.progress import Progress
+from jaxcam.training.command import train
+from jaxcam.training.loop import last_state
 
 RESULTS = ("config.json", "history.jsonl", "history.png", "predictions", "classifier")
+QUIET = Progress(quiet=True)
 
 # Each entry kills the run that goes on where the one before was killed; epochs 1 to 3 and 4 to 5 are the two phases.
 MOMENTS = (
     "os.rename .config.json.part 1",  # at the very start
-    "os.mkdir checkpoints 1",
     "os.mkdir params.orbax-checkpoint-tmp 1",  # the first checkpoint, half-written
     "os.rename 1.orbax-checkpoint-tmp' 1",  # written, not yet in place
     "open history.jsonl 3",  # before the third line; the second checkpoint may be on its way
@@ -27,13 +32,13 @@ MOMENTS = (
 )
 
 
-def final_checkpoint(run):
-    """Parameters, optimiser state and place of a run's last checkpoint, as they are on disk."""
-    with Checkpoints(run / "checkpoints") as checkpoints:
-        return checkpoints.steps, checkpoints._orbax.load_checkpointables(checkpoints.steps[-1])
+@pytest.fixture
+def config(shell):
+    """The config of `trained`."""
+    return configs.load(str(shell.folder / "tiny.py")).config
 
 
-def test_a_run_that_was_killed_again_and_again_equals_an_uninterrupted_one(shell, trained):
+def test_a_run_that_was_killed_again_and_again_equals_an_uninterrupted_one(shell, trained, config):
     run = shell.folder / "killed"
     for moment in MOMENTS:
         shell.killed(moment, "train", "tiny.py", "--out", "killed", "--quiet")
@@ -41,6 +46,66 @@ def test_a_run_that_was_killed_again_and_again_equals_an_uninterrupted_one(shell
     shell("train", "tiny.py", "--out", "killed", "--quiet")
     assert tree(run, *RESULTS) == tree(trained, *RESULTS)
     assert leftovers(run) == leftovers(trained) == []
-    assert final_checkpoint(run)[0] == final_checkpoint(trained)[0] == [4, 5]
-    theirs, ours = (jax.tree.map(np.asarray, final_checkpoint(folder)[1]) for folder in (trained, run))
-    jax.tree.map(np.testing.assert_array_equal, theirs, ours)
+
+    def last(folder):
+        with Checkpoints(folder / "checkpoints") as checkpoints:
+            return checkpoints.steps, last_state(checkpoints, jaxcam.load(folder), config)
+
+    (steps, state), (_, other) = last(run), last(trained)
+    assert steps == [4, 5]
+    assert state[0] == {"phase": 1, "epoch": 2, "step": 6}
+    jax.tree.map(np.testing.assert_array_equal, state, other)
+    # The state was written in the background while the next step could overwrite its buffers.
+    jax.tree.map(np.testing.assert_array_equal, state[1], dict(jaxcam.load(run).params))
+
+
+def test_a_finished_run_is_not_touched_again(trained, config, capsys):
+    before, times = tree(trained), {file: file.stat().st_mtime_ns for file in trained.rglob("*")}
+    classifier = train(config, trained, progress=Progress())
+    assert "is complete; nothing to do" in capsys.readouterr().err
+    assert classifier.fingerprint == jaxcam.load(trained).fingerprint
+    assert tree(trained) == before
+    assert {file: file.stat().st_mtime_ns for file in trained.rglob("*")} == times
+
+
+def test_another_config_is_refused_and_the_keys_are_named(trained, config):
+    first, second = config.phases
+    other = replace(config, seed=1, phases=(replace(first, epochs=9), second))
+    with pytest.raises(
+        UserError, match=r"another config \(phases.0.epochs: 3 -> 9; seed: 0 -> 1\); give another --out"
+    ):
+        train(other, trained, progress=QUIET)
+    longer = replace(config, phases=(first, second, Phase()))
+    with pytest.raises(UserError, match=r"\(phases.2: nothing -> \{"):
+        train(longer, trained, progress=QUIET)
+
+
+def test_a_folder_of_something_else_is_refused(config, tmp_path):
+    (tmp_path / "notes.txt").write_text("mine")
+    with pytest.raises(UserError, match="is not empty and holds no run"):
+        train(config, tmp_path, progress=QUIET)
+    with pytest.raises(UserError, match="is a file; give another --out"):
+        train(config, tmp_path / "notes.txt", progress=QUIET)
+    assert tree(tmp_path) == {"notes.txt": b"mine"}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        ("trainable", "conv9", "unknown stage 'conv9'; this network has: conv1, pool1"),
+        ("trainable", "gap", "phases.1.trainable: no stage from 'gap' on has parameters"),
+        ("class_weights", (("moon", 2.0),), r"unknown classes \['moon'\]; the classes are checks, red_disc, star"),
+        ("class_weights", (("star", -1.0),), "at least zero"),
+        ("epochs", 0, "phases.1: epochs 0, "),
+        ("learning_rate", float("nan"), "phases.1: learning_rate nan cannot be"),
+        ("warmup_epochs", 2.0, r"phases.1: warmup_epochs 2.0 \(of 2\) cannot be"),
+    ],
+)
+def test_a_mistake_in_the_last_phase_is_told_before_the_first_and_leaves_no_folder(
+    shell, config, tmp_path, key, value, message
+):
+    data = replace(config.data, folder=str(shell.folder / "pictures"))
+    phases = (config.phases[0], replace(config.phases[1], **{key: value}))
+    with pytest.raises(UserError, match=message):
+        train(replace(config, data=data, phases=phases), tmp_path / "run", progress=QUIET)
+    assert not (tmp_path / "run").exists()
