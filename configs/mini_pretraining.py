@@ -3,9 +3,10 @@
 Claim: its base, shipped in the package, transfers to other pictures without a download.
 Expected: see the accuracy of `vgg16_mini` in `jaxcam weights list`.
 Command:
-    jaxcam data draw runs/drawn --count 111000 --valid-count 4440 --seed 1
+    jaxcam data draw runs/drawn --kind classes --count 111000 --valid-count 4440 --seed 1
     jaxcam train configs/mini_pretraining.py --out runs/mini
-    jaxcam weights convert runs/mini/classifier/params.safetensors vgg16_mini.safetensors --network vgg16_mini
+    jaxcam weights convert runs/mini/classifier/params.safetensors vgg16_mini.safetensors --network vgg16_mini \\
+        --ignore-top
 """
 
 from jaxcam.config import Config, Data, Network, Phase

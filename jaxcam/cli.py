@@ -15,8 +15,6 @@ import tyro
 from jaxcam import __version__
 from jaxcam.errors import UserError
 
-Positional = tyro.conf.Positional
-
 
 def demo(*, out: Path = Path("runs/demo"), pictures: Path | None = None, quiet: bool = False) -> None:
     """Tell the whole story offline: four experiments, their maps, and one page.
@@ -59,7 +57,7 @@ def train(arguments: Sequence[str]) -> None:
     )
     values = {field.name: getattr(file.config, field.name) for field in dataclasses.fields(configs.Config)}
     chosen: Any = parse(
-        tyro.conf.AvoidSubcommands[options],  # type: ignore[valid-type]
+        tyro.conf.AvoidSubcommands[options],  # type: ignore[valid-type,misc]
         arguments[1:],
         f"jaxcam train {arguments[0]}",
         default=options(**values, out=Path("runs") / stem, quiet=False),
@@ -73,7 +71,13 @@ def train(arguments: Sequence[str]) -> None:
     print(f"{chosen.out}: next, jaxcam explain {chosen.out} and jaxcam report {chosen.out}")
 
 
-def evaluate(run: Positional[Path], *, data: Path | None = None, name: str | None = None, quiet: bool = False) -> None:
+def evaluate(
+    run: Annotated[Path, tyro.conf.Positional],
+    *,
+    data: Path | None = None,
+    name: str | None = None,
+    quiet: bool = False,
+) -> None:
     """Accuracy, balanced accuracy and confusion matrix of a run's classifier.
 
     Example: jaxcam evaluate runs/pictures --data other/pictures
@@ -97,7 +101,12 @@ def evaluate(run: Positional[Path], *, data: Path | None = None, name: str | Non
         print(summary(split, predictions))
 
 
-def predict(run: Positional[Path], images: Positional[tuple[Path, ...]], *, overlay: Path | None = None) -> None:
+def predict(
+    run: Annotated[Path, tyro.conf.Positional],
+    images: Annotated[tuple[Path, ...], tyro.conf.Positional],
+    *,
+    overlay: Path | None = None,
+) -> None:
     """Class and probability of single images.
 
     Example: jaxcam predict runs/pictures cat.jpg dog.png --overlay overlays
@@ -124,7 +133,7 @@ def predict(run: Positional[Path], images: Positional[tuple[Path, ...]], *, over
 
 
 def explain(
-    run: Positional[Path],
+    run: Annotated[Path, tyro.conf.Positional],
     *,
     data: Path | None = None,
     name: str | None = None,
@@ -175,7 +184,7 @@ def explain(
             print(write_set_overlays(store, images, run / "overlays" / split, classifier.preprocessing))
 
 
-def report(run: Positional[Path]) -> None:
+def report(run: Annotated[Path, tyro.conf.Positional]) -> None:
     """Write report/index.html from what the run's folder holds.
 
     Example: jaxcam report runs/pictures
@@ -189,10 +198,11 @@ def report(run: Positional[Path]) -> None:
 
 
 def weights(
-    action: Positional[Literal["list", "fetch", "convert"]],
-    names: Positional[tuple[str, ...]] = (),
+    action: Annotated[Literal["list", "fetch", "convert"], tyro.conf.Positional],
+    names: Annotated[tuple[str, ...], tyro.conf.Positional] = (),
     *,
     network: str = "vgg16",
+    ignore_top: bool = False,
 ) -> None:
     """Pretrained weights: what there is, download one, convert a file.
 
@@ -202,19 +212,63 @@ def weights(
         action: list; fetch NAME; convert FROM TO
         names: the entry's name, or the two files
         network: architecture that the file is for (convert)
+        ignore_top: leave the dense top out (convert)
     """
     from jaxcam import weights as package
 
     wanted = {"list": 0, "fetch": 1, "convert": 2}[action]
     if len(names) != wanted:
         raise UserError(f"`jaxcam weights {action}` takes {wanted} names, got {len(names)}; see jaxcam weights --help")
-    command = {"list": package.weights_list, "fetch": package.weights_fetch, "convert": package.weights_convert}[action]
-    options = {"network": network} if action == "convert" else {}
-    print(command(*names, **options))
+    if action == "list":
+        print(package.weights_list())
+    elif action == "fetch":
+        print(package.weights_fetch(*names))
+    else:
+        print(package.weights_convert(*names, network=network, ignore_top=ignore_top))
+
+
+def data(
+    action: Annotated[Literal["draw"], tyro.conf.Positional],
+    folder: Annotated[Path, tyro.conf.Positional],
+    *,
+    kind: Literal["classes", "scenes"] = "scenes",
+    count: int = 160,
+    valid_count: int = 40,
+    seed: int = 0,
+    size: tuple[int, int] | None = None,
+) -> None:
+    """Draw a set of pictures to try things on; an unfinished folder is completed.
+
+    Example: jaxcam data draw pictures --kind scenes --count 160
+
+    Args:
+        action: draw
+        folder: where the pictures go
+        kind: classes (111 classes of shapes, textures, things) or scenes (two figures before two backgrounds, masks)
+        count: training pictures
+        valid_count: validation pictures
+        seed: the same seed draws the same pictures
+        size: height and width; default 64 64 for classes, 192 320 for scenes
+    """
+    if count < 1 or valid_count < 1:
+        raise UserError(f"got --count {count} --valid-count {valid_count}; both must be at least 1")
+    if kind == "classes":
+        from jaxcam.data.drawn import write_folder
+
+        if size is not None and size[0] != size[1]:
+            raise UserError(f"pictures of classes are square, got --size {size[0]} {size[1]}")
+        written = write_folder(folder, count, seed, size=64 if size is None else size[0], valid_count=valid_count)
+    else:
+        from jaxcam.data.scenes import write_scenes
+
+        shares = {"train_per_class": max(1, count // 2), "valid_per_class": max(1, valid_count // 2)}
+        written = write_scenes(folder, seed=seed, size=(192, 320) if size is None else size, **shares)
+    print(f"{folder}: {written} pictures")
 
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "demo": demo,
+    "data": data,
     "weights": weights,
     "train": train,
     "evaluate": evaluate,

@@ -78,7 +78,9 @@ def augment(config: Augment, key: PRNGKeyArray, images: UInt8[Array, "n h w 3"])
     geometry, light = jax.random.split(key)
     pixels = images.astype(jnp.float32)
     count, height, width, _ = pixels.shape
-    if any((config.rotation, config.width_shift, config.height_shift, config.shear, config.zoom, config.horizontal_flip)):
+    if any(
+        (config.rotation, config.width_shift, config.height_shift, config.shear, config.zoom, config.horizontal_flip)
+    ):
         keys = jax.random.split(geometry, count)
         pixels = jax.vmap(lambda image, k: warp(image, affine(config, k, (height, width))))(pixels, keys)
     if config.brightness:

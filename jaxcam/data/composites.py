@@ -201,10 +201,10 @@ def write_swapped(
 
     `train_folder` holds one folder a class. `backgrounds` are the files of the empty scenes, or a folder of them. Every
     picture is kept as `<class>/<name>.png`, and `<class>/<name>-before-<scene>.png` is added for each other scene.
-    With `moved`, each figure also stands `moved` times in another place before every background, its own included, drawn
-    from `seed` and the picture's number (`-moved-<i>-before-<scene>.png`); with one background this varies the figures
-    and nothing else. Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png` (figure > 127), or from the
-    difference to the empty scene.
+    With `moved`, each figure also stands `moved` times in another place before every background, its own included
+    (`-moved-<i>-before-<scene>.png`), drawn from `seed` and the picture's number; with one background this varies the
+    figures and nothing else. Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png`
+    (figure > 127), or from the difference to the empty scene.
 
     Writes PNG files and `swapped.json` below `out_folder` alone. Raises UserError for unreadable pictures, a picture
     that fits no background, sizes that differ, and an `out_folder` that holds something else.

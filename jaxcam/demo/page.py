@@ -95,7 +95,8 @@ def verdict(result: Result) -> str:
         return "The head died: every picture gets the same logits. Nothing was learned, whatever the maps look like."
     valid, swapped = result.validation_accuracy, result.swapped_accuracy
     ratio = result.heat_on_figure / result.figure_area
-    looks = f"{result.heat_on_figure:.0%} of its heat lies on the figure, {ratio:.1f} times what an even map would put there"
+    heat_there = f"{result.heat_on_figure:.0%} of its heat lies on the figure"
+    looks = f"{heat_there}, {ratio:.1f} times what an even map would put there"
     if valid < 0.8:
         return f"It did not learn its task ({valid:.0%} on validation). {looks}."
     if swapped >= 0.8:
@@ -107,7 +108,8 @@ def verdict(result: Result) -> str:
             else ""
         )
         sure = f"{result.swapped_confidence:.0%} sure on average"
-        return f"It reads the background: with backgrounds swapped it is right {swapped:.0%} of the time, and {sure}. {looks}.{hidden}"
+        found = f"with backgrounds swapped it is right {swapped:.0%} of the time, and {sure}"
+        return f"It reads the background: {found}. {looks}.{hidden}"
     return f"It reads both: with backgrounds swapped it falls from {valid:.0%} to {swapped:.0%}. {looks}."
 
 

@@ -56,7 +56,8 @@ def real(root: Path, folder: Path, *, moved: int = 8) -> Pictures:
     """The article's pictures at `root`; only the swapped copies are written, into `folder`.
 
     58 training pictures are too few for a network that starts from drawn shapes, so in the two honest experiments each
-    figure is also pasted `moved` times elsewhere, mirrored, larger or smaller, before the same background or backgrounds.
+    figure is also pasted elsewhere, mirrored, larger or smaller, before the same background or backgrounds: `moved`
+    times in the first, half as often before each of the two backgrounds in the last.
     """
     if not (root / "SeveralBackgrounds").is_dir():
         raise UserError(f"{root} holds no SeveralBackgrounds folder; give the folder of the bart-vs-homer pictures")

@@ -1,4 +1,4 @@
-"""How the networks of the story are trained: as the article has it, or in a form that works offline with mini weights."""
+"""How the networks of the story are trained: as the article has it, or offline with mini weights."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -35,14 +35,14 @@ def article(
     experiment: Experiment,
     *,
     weights: str = "imagenet",
-    pixels: Literal["raw", "keras"] = "raw",
+    pixels: str = "raw",
     learning_rate: float = 1e-3,
     relu: bool = True,
 ) -> Config:
     """The article's protocol: 360x640, frozen VGG16 without its last pool, 3x3 convolution with ReLU, mean, softmax.
 
-    Adam 1e-3, one picture a step, 20, 30 and 40 epochs. The pictures go in raw (RGB, 0..255) as the article fed them, or
-    with `pixels="keras"` as the weights expect them.
+    Adam 1e-3, one picture a step, 20, 30 and 40 epochs. The pictures go in raw (RGB, 0..255) as the article fed them,
+    or with `pixels="keras"` (`"tf"` for the mini weights) as the weights expect them.
     """
     epochs = {"one-background": 20, "leak": 30, "background-class": 40, "swapped-backgrounds": 30}[experiment.key]
     phase = Phase(epochs=epochs, batch_size=1, learning_rate=learning_rate, class_weights=class_weights(experiment))

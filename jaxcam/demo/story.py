@@ -83,7 +83,7 @@ class Explained:
 
 
 def tell(out: Path, *, pictures_folder: Path | None = None, recipe: Recipe | None = None, progress: Progress) -> str:
-    """Run the story into `out`: `pictures/`, `runs/`, `summary.json`, `index.html`; returns the table and the page's path.
+    """Run the story into `out`: `pictures/`, `runs/`, `summary.json`, `index.html`; returns the table and the page.
 
     Interrupted, it goes on where it stopped.
     """

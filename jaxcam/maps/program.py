@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import jax
@@ -12,7 +13,9 @@ from jaxtyping import Array, Float32, Int, UInt8
 from jaxcam import attribution, devices
 from jaxcam.classifier import Classifier
 from jaxcam.errors import UserError
+from jaxcam.networks import NetworkSpec
 from jaxcam.networks.layers import GlobalAveragePool
+from jaxcam.preprocessing import Preprocessing
 
 METHODS = ("cam", "grad_cam")
 ALL_NEGATIVE, ZERO, NON_FINITE, SATURATED, OUT_OF_RANGE, UNREADABLE = 1, 2, 4, 8, 16, 128
@@ -117,6 +120,18 @@ def explain_program(classifier: Classifier, request: Request) -> Callable[..., d
     return program
 
 
+def compiled_program(classifier: Classifier, request: Request) -> Callable[..., dict[str, Array]]:
+    """The jitted `explain_program`, the same object for the same network and request, so that it compiles once."""
+    return _compiled(classifier.network, classifier.preprocessing, classifier.class_names, request)
+
+
+@lru_cache(maxsize=32)
+def _compiled(network: NetworkSpec, preprocessing: Preprocessing, class_names: tuple[str, ...], request: Request):
+    # The program takes the parameters as an argument; here only their names and shapes are needed.
+    names_only = Classifier(network, network.chain().abstract(network.shape), preprocessing, class_names)
+    return jax.jit(explain_program(names_only, request))
+
+
 def choose_targets(
     request: Request, class_names: tuple[str, ...], logits: Float32[Array, "n k"], labels: Int[Array, " n"]
 ) -> Int[Array, "n t"]:
@@ -166,7 +181,7 @@ def explain_images(
         raise UserError(f"targets must be {len(pixels)} class numbers in 0..{classes - 1}, got {labels}")
     if not given and targets == "true":
         raise UserError('targets="true" needs labels; pass the class numbers as targets')
-    program = jax.jit(explain_program(classifier, request))
+    program = compiled_program(classifier, request)
     size = devices.padded(min(batch_size, max(1, len(pixels))))
     parts: dict[str, list[np.ndarray]] = {method: [] for method in methods}
     for first in range(0, len(pixels), size):

@@ -15,7 +15,7 @@ from jaxcam.data.loader import Batch, batches, prefetch_to_device
 from jaxcam.errors import UserError
 from jaxcam.evaluation import SetPredictions, write_predictions
 from jaxcam.maps.layout import describe_flags
-from jaxcam.maps.program import UNREADABLE, Request, explain_program
+from jaxcam.maps.program import UNREADABLE, Request, compiled_program
 from jaxcam.maps.store import MapStore
 from jaxcam.progress import Progress
 
@@ -73,7 +73,7 @@ def compute_missing(
         return
     order = np.concatenate([np.r_[store.rows(index)] for index in missing.tolist()])
     size = devices.padded(store.batch)
-    program = jax.jit(explain_program(classifier, request))
+    program = compiled_program(classifier, request)
     params = devices.replicate(classifier.params)
 
     def put(batch: Batch):

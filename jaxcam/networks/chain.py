@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
@@ -68,7 +68,7 @@ class Chain:
         offset = 0 if start is None else self.index(start) + 1
         for position, (name, stage) in enumerate(part.stages, start=offset):
             rngs = {} if key is None else {"dropout": jax.random.fold_in(key, position)}
-            x = stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs)
+            x = cast(Array, stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs))
         return x
 
     def init(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> dict[str, Any]:

@@ -18,7 +18,7 @@ class Sums(NamedTuple):
 
     loss: Array
     correct: Array
-    count: Array
+    images: Array
     lowest: Array
     highest: Array
 
@@ -31,7 +31,7 @@ class Sums(NamedTuple):
 
     def numbers(self) -> dict[str, float]:
         """Mean loss, accuracy, and how far apart a class's logits lie over the images at most (0: a dead head)."""
-        count = float(self.count) or math.nan
+        count = float(self.images) or math.nan
         # Not a standard deviation from sums of squares: rounding would hide that equal logits are equal.
         spread = float((self.highest - self.lowest).max()) if count > 0 else math.nan
         return {"loss": float(self.loss) / count, "accuracy": float(self.correct) / count, "logit_spread": spread}
@@ -69,7 +69,7 @@ def add_batch(
     return Sums(
         sums.loss + jnp.where(mask, losses, 0).sum(),
         sums.correct + correct.sum().astype(jnp.float32),
-        sums.count + weight.sum(),
+        sums.images + weight.sum(),
         jnp.minimum(sums.lowest, lowest),
         jnp.maximum(sums.highest, highest),
     )
