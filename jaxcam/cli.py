@@ -222,9 +222,9 @@ def weights(
     if action == "list":
         print(package.weights_list())
     elif action == "fetch":
-        print(package.weights_fetch(*names))
+        print(package.weights_fetch(names[0]))
     else:
-        print(package.weights_convert(*names, network=network, ignore_top=ignore_top))
+        print(package.weights_convert(names[0], names[1], network=network, ignore_top=ignore_top))
 
 
 def data(
@@ -261,8 +261,9 @@ def data(
     else:
         from jaxcam.data.scenes import write_scenes
 
-        shares = {"train_per_class": max(1, count // 2), "valid_per_class": max(1, valid_count // 2)}
-        written = write_scenes(folder, seed=seed, size=(192, 320) if size is None else size, **shares)
+        train, valid = max(1, count // 2), max(1, valid_count // 2)
+        pixels = (192, 320) if size is None else size
+        written = write_scenes(folder, seed=seed, train_per_class=train, valid_per_class=valid, size=pixels)
     print(f"{folder}: {written} pictures")
 
 
@@ -301,7 +302,8 @@ def parse(command: Any, arguments: Sequence[str], program: str, **options: Any) 
 def one_line(text: str) -> str:
     """What tyro says over many lines, as one line without its frame and its title."""
     words = [line.strip(" │╭╮╰╯─-") for line in text.splitlines()]
-    lines = [line for line in words if line and not line.startswith(("For full helptext", "Argument helptext"))]
+    hints = ("For full helptext", "Argument helptext")
+    lines = [line for line in words if line and not line.startswith(hints) and not line.endswith(" --help")]
     return " ".join(lines[1:] if len(lines) > 1 else lines)
 
 
@@ -330,14 +332,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command; 0 on success, 2 on a user's error (one line on stderr), 130 when interrupted."""
     try:
         dispatch(sys.argv[1:] if arguments is None else arguments)
-    except UserError as error:
-        print(f"jaxcam: {error}", file=sys.stderr)
+    except (UserError, OSError) as error:  # OSError: a full disk, a folder that must not be written
+        print(f"jaxcam: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except SystemExit as stop:  # tyro's --help
         return stop.code if isinstance(stop.code, int) else 0
-    except OSError as error:  # a full disk, a folder that must not be written: nothing that a traceback explains
-        print(f"jaxcam: {error}", file=sys.stderr)
-        return 2
     except KeyboardInterrupt:
         print("jaxcam: interrupted; the same command goes on where this one stopped", file=sys.stderr)
         return 130

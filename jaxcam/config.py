@@ -3,6 +3,7 @@
 import dataclasses
 import importlib.util
 import json
+import math
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -119,6 +120,38 @@ def load(argument: str) -> ConfigFile:
     if not isinstance(config, Config):
         raise UserError(f"get_config() of {path!r} gave {type(config).__name__}; it must return jaxcam.config.Config")
     return ConfigFile(config, (module.__doc__ or "").strip())
+
+
+def check(config: Config) -> None:
+    """Raise `UserError` for the first value that no run can have."""
+    network, head, inputs = config.network, config.network.head, config.preprocessing
+    rules = [
+        ("seed", config.seed, config.seed >= 0, "at least 0"),
+        ("network.width", network.width, network.width is None or network.width > 0, "above 0"),
+        ("preprocessing.size", inputs.size, min(inputs.size) > 0, "above 0"),
+        ("preprocessing.std", inputs.std, min(inputs.std) > 0, "above 0"),
+    ]
+    if isinstance(head, Head):
+        rules.append(("network.head.hidden", head.hidden, min(head.hidden, default=1) > 0, "above 0"))
+        rules.append(("network.head.dropout", head.dropout, 0 <= head.dropout < 1, "at least 0 and below 1"))
+    if not config.phases:
+        raise UserError("the config has no phases; give at least one")
+    for number, phase in enumerate(config.phases):
+        warmup, end = phase.warmup_epochs, phase.epochs if phase.schedule == "cosine" else math.inf
+        rules += [
+            (f"phases.{number}.{name}", getattr(phase, name), holds, wanted)
+            for name, holds, wanted in (
+                ("epochs", phase.epochs >= 1, "at least 1"),
+                ("batch_size", phase.batch_size >= 1, "at least 1"),
+                ("learning_rate", 0 < phase.learning_rate < math.inf, "above 0"),
+                ("warmup_epochs", 0 <= warmup < end, f"at least 0 and below {end}"),
+                ("weight_decay", 0 <= phase.weight_decay < math.inf, "at least 0"),
+                ("clip_norm", 0 <= phase.clip_norm < math.inf, "at least 0"),
+            )
+        ]
+    for name, value, holds, wanted in rules:
+        if not holds:
+            raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {wanted}")
 
 
 def to_json(config: Config) -> dict[str, Any]:

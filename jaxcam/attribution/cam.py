@@ -67,7 +67,7 @@ def cam(
     return maps if targets.ndim == 2 else maps[:, 0]
 
 
-def contrast(maps: Float[Array, "n k h w"], targets: Int[Array, " n"]) -> Float32[Array, "n h w"]:
+def contrast(maps: Float[Array, "n k h w"], targets: Int[Array, " _"]) -> Float32[Array, "n h w"]:
     """Maps of all classes to one map an image: the target's minus the mean over the classes, signed.
 
     Softmax sees differences of logits only: adding the same map to every class changes no answer, and this map neither.

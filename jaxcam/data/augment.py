@@ -60,14 +60,15 @@ def warp(image: Float32[Array, "h w c"], matrix: Float32[Array, "2 3"]) -> Float
     """The image seen through `matrix`, bilinear, the nearest pixel outside."""
     height, width, channels = image.shape
     centre = jnp.asarray([(height - 1) / 2, (width - 1) / 2], jnp.float32)
-    rows, columns = jnp.meshgrid(jnp.arange(height) - centre[0], jnp.arange(width) - centre[1], indexing="ij")
+    along = [jnp.arange(length, dtype=jnp.float32) for length in (height, width)]
+    rows, columns = jnp.meshgrid(along[0] - centre[0], along[1] - centre[1], indexing="ij")
     places = jnp.stack([rows, columns, jnp.ones_like(rows)])
     y, x = jnp.einsum("ij,jhw->ihw", matrix, places) + centre[:, None, None]
     y, x = jnp.clip(y, 0, height - 1), jnp.clip(x, 0, width - 1)
+    down, across = (y - jnp.floor(y))[..., None], (x - jnp.floor(x))[..., None]
     top, left = jnp.floor(y).astype(jnp.int32), jnp.floor(x).astype(jnp.int32)
     bottom, right = jnp.minimum(top + 1, height - 1), jnp.minimum(left + 1, width - 1)
     pixels = image.reshape(height * width, channels)
-    down, across = (y - top)[..., None], (x - left)[..., None]
     upper = pixels[top * width + left] * (1 - across) + pixels[top * width + right] * across
     lower = pixels[bottom * width + left] * (1 - across) + pixels[bottom * width + right] * across
     return upper * (1 - down) + lower * down

@@ -37,6 +37,8 @@ def run_set(
     from other weights, images or settings is refused. Unreadable images become NaN rows with a flag.
     """
     request = request.checked(classifier)
+    if batch_size < 1:
+        raise UserError(f"--batch-size is {batch_size}; it must be at least 1")
     if not len(images):
         raise UserError(f"no pictures in {str(images.root)!r}")
     if request.targets == "true" and (images.labels < 0).all():

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from jaxcam.classifier import DESCRIPTION, Classifier
-from jaxcam.config import Config
+from jaxcam.config import Config, check
 from jaxcam.evaluation import predict_set, write_predictions
 from jaxcam.progress import Progress
 from jaxcam.report.plots import write_history_plot
@@ -17,6 +17,7 @@ def train(config: Config, run: Path, *, progress: Progress) -> Classifier:
 
     The classifier's description is written last: where it stands, the run is complete.
     """
+    check(config)
     check_run(run, config)
     if (run / "classifier" / DESCRIPTION).exists():
         progress.say(f"{run} is complete; nothing to do (give another --out to train again)")

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import jax
 import jax.numpy as jnp
@@ -15,16 +14,6 @@ from jaxcam.config import Phase
 from jaxcam.errors import UserError
 from jaxcam.networks import Chain
 
-LIMITS: dict[str, Callable[[Any], bool]] = {
-    "epochs": lambda value: value >= 1,
-    "batch_size": lambda value: value >= 1,
-    "learning_rate": lambda value: 0 < value < math.inf,
-    "warmup_epochs": lambda value: 0 <= value < math.inf,
-    "weight_decay": lambda value: 0 <= value < math.inf,
-    "clip_norm": lambda value: 0 <= value < math.inf,
-}
-RULE = "epochs, batch_size and learning_rate are above zero, the others at least zero, a warm-up ends within its phase"
-
 
 def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple[str, ...]:
     """Names of the stages that move in this phase; `base` are the names of the stages below the head."""
@@ -36,19 +25,12 @@ def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple
 
 
 def check(phases: Sequence[Phase], classifier: Classifier) -> None:
-    """Raise `UserError` for whatever would stop, or spoil, the training of any phase; asked before the first begins."""
-    if not phases:
-        raise UserError("the config has no phases; give at least one")
+    """Raise `UserError` for a phase that does not fit the network or its classes; asked before the first one begins."""
     for number, phase in enumerate(phases):
         stages = trainable_stages(phase, classifier.chain, classifier.network.base_names())
         if not any(name in classifier.params for name in stages):
             raise UserError(f"phases.{number}.trainable: no stage from {phase.trainable!r} on has parameters")
         class_weights(phase, classifier.class_names, np.zeros(0, np.int32))
-        wrong = [f"{key} {getattr(phase, key)}" for key, allowed in LIMITS.items() if not allowed(getattr(phase, key))]
-        if phase.schedule == "cosine" and phase.warmup_epochs >= phase.epochs:
-            wrong.append(f"warmup_epochs {phase.warmup_epochs} (of {phase.epochs})")
-        if wrong:
-            raise UserError(f"phases.{number}: {', '.join(wrong)} cannot be; {RULE}")
 
 
 def last_frozen(trainable: tuple[str, ...], chain: Chain) -> str | None:
