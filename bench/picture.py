@@ -1,4 +1,4 @@
-"""Write the README's picture from a finished demo: one row an experiment, its maps on validation and on swapped pictures."""
+"""Write the README's picture from a finished demo: a row an experiment, maps on validation and on swapped pictures."""
 
 import argparse
 from pathlib import Path

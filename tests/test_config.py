@@ -35,7 +35,7 @@ def test_differences_name_the_leaves():
     two = to_json(Config(seed=2, phases=(Phase(epochs=3), Phase()), network=Network(head="top")))
     names = [line.split(":")[0] for line in differences(one, two)]
     assert names == ["network.head", "phases.0.epochs", "phases.1", "seed"]
-    assert differences({"a": 1}, {"b": None}) == ["a: 1 -> nothing", "b: nothing -> None"]
+    assert differences({"a": 1}, {"b": 2}) == ["a: 1 -> nothing", "b: nothing -> 2"]
 
 
 PHASE = Phase(epochs=2)
