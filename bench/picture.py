@@ -20,7 +20,8 @@ def tiles(run: Path, name: str, per_class: int = 1) -> list[tuple[np.ndarray, st
     """Picture with map, answer, and whether it is right, for the first pictures of each class."""
     store = MapStore.open(run / "maps" / f"{name}.zarr")
     lines = (run / "predictions" / f"{name}.csv").read_text().splitlines()[1:]
-    rows, seen = [], {}
+    rows: list[int] = []
+    seen: dict[str, int] = {}
     for row, line in enumerate(lines):
         label = line.split(",")[1]
         seen[label] = seen.get(label, 0) + 1

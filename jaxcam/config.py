@@ -125,7 +125,7 @@ def load(argument: str) -> ConfigFile:
 def check(config: Config) -> None:
     """Raise `UserError` for the first value that no run can have."""
     network, head, inputs = config.network, config.network.head, config.preprocessing
-    rules = [
+    rules: list[tuple[str, Any, bool, str]] = [
         ("seed", config.seed, config.seed >= 0, "at least 0"),
         ("network.width", network.width, network.width is None or network.width > 0, "above 0"),
         ("preprocessing.size", inputs.size, min(inputs.size) > 0, "above 0"),

@@ -165,7 +165,7 @@ class PhaseRun:
             streamed = {"train": self.train, "valid": self.valid}
             self.tell_skipped(**{k: v.unreadable.items() for k, v in streamed.items() if isinstance(v, Streamed)})
         for split, found in (("training", sums), ("validation", valid)):
-            if not found.count:
+            if not found.images:
                 raise UserError(f"no readable picture in the {split} set")
         if not math.isfinite(record["train_loss"]):
             raise UserError(

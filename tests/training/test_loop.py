@@ -17,7 +17,7 @@ from jaxcam.evaluation import predict_set
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
-from jaxcam.training.loop import cut_history, fit
+from jaxcam.training.loop import PhaseRun, cut_history, fit
 from jaxcam.training.start import image_sets, initial_classifier
 
 QUIET = Progress(quiet=True)
@@ -148,6 +148,42 @@ def test_a_loss_that_is_no_number_ends_the_training(classifier, sets, tmp_path):
         UserError, match=r"training diverged: the loss is (nan|inf) after epoch 1 of phase 1; give a sm"
     ):
         fitted(classifier, config, sets, tmp_path)
+
+
+def test_pictures_that_all_turn_out_unreadable_end_the_training(classifier, sets, tmp_path):
+    """Streamed, so that it shows only in the first epoch; the headers alone were right when the folder was read."""
+    shutil.copytree(sets["valid"].root, tmp_path / "Valid")
+    broken = replace(sets["valid"], root=tmp_path / "Valid")
+    for row in range(len(broken)):
+        broken.file(row).write_bytes(broken.file(row).read_bytes()[:100])
+    config = replace(CONFIG, cache_gib=0.0, phases=(ONE,))
+    with pytest.raises(UserError, match="no readable picture in the validation set"):
+        fitted(classifier, config, {"train": sets["train"], "valid": broken}, tmp_path / "run")
+
+
+class Watched:
+    """Inputs that note in which order they were asked for."""
+
+    def __init__(self, inputs):
+        self.inputs, self.orders = inputs, []
+
+    def epoch(self, order, size):
+        self.orders.append(order.tolist())
+        return self.inputs.epoch(order, size)
+
+    def __len__(self):
+        return len(self.inputs)
+
+
+def test_every_epoch_has_its_own_order_of_all_pictures(classifier, sets):
+    job = PhaseRun(classifier, replace(CONFIG, phases=(FIRST,)), 0, sets["train"], sets["valid"], QUIET)
+    job.train = Watched(job.train)
+    state = job.state(None, 0)
+    for epoch in range(2):
+        state, _ = job.epoch(state, epoch)
+    first, second = job.train.orders
+    assert sorted(first) == sorted(second) == list(range(18))
+    assert first != second
 
 
 def test_the_history_is_cut_at_the_checkpoint(tmp_path):

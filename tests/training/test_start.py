@@ -50,7 +50,7 @@ def test_without_splits_a_share_of_each_class_is_held_out(folder):
 def test_what_cannot_be_split_is_told(folder, tmp_path):
     with pytest.raises(UserError, match=r"give --data\.folder"):
         image_sets(Data(), 0)
-    with pytest.raises(UserError, match="must lie between 0 and 1, got 1.5"):
+    with pytest.raises(UserError, match=r"must lie between 0 and 1, got 1\.5"):
         image_sets(Data(folder=str(folder / "Train"), valid_share=1.5), 0)
     shutil.copytree(folder / "Train", tmp_path / "few")
     for number in range(1, 5):
@@ -112,5 +112,5 @@ def test_weights_that_do_not_fit_are_told(weights):
         initial_classifier(Config(network=network, preprocessing=Preprocessing.named("tf", size=(32, 32))), CLASSES)
     with pytest.raises(UserError, match="are for vgg16_mini, not for 'convnet'"):
         initial_classifier(Config(network=replace(SMALL, weights="mini")), CLASSES)
-    with pytest.raises(UserError, match="no weights 'nowhere.h5': it is no file and none of none, mini, imagenet"):
+    with pytest.raises(UserError, match=r"no weights 'nowhere\.h5': it is no file and none of none, mini, imagenet"):
         initial_classifier(Config(network=replace(SMALL, weights="nowhere.h5")), CLASSES)

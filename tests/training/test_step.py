@@ -77,7 +77,7 @@ def test_what_stands_in_a_padded_row_changes_nothing(net, step, batch, junk):
     filled = step(*start(net, HEAD), dirty, other, mask, ONES)
     jax.tree.map(np.testing.assert_array_equal, clean, filled)
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(filled))
-    assert filled[1].count == 6
+    assert filled[1].images == 6
 
 
 def test_class_weights_are_keras_own(net, forward, batch):
