@@ -36,4 +36,5 @@ def get_config(
         raise UserError(f"unknown experiment {experiment!r}; there are: {', '.join(told)}")
     if input not in ("raw", "keras", "tf") or head not in ("article", "linear"):
         raise UserError(f"got input={input}, head={head}; allowed are input=raw|keras|tf and head=article|linear")
+    told[experiment].prepare()
     return recipes.article(told[experiment], weights=weights, pixels=input, relu=head == "article")

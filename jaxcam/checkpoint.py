@@ -5,6 +5,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
+import jax
 from orbax.checkpoint import v1 as ocp
 
 from jaxcam.errors import UserError
@@ -45,8 +46,23 @@ class Checkpoints:
         return self._orbax.load_checkpointables(step, {"loop": abstract})["loop"]
 
     def restore(self, step: int, abstract: dict[str, Any]) -> dict[str, Any]:
-        """The named trees of `step`, with the shapes, dtypes and sharding of `abstract`."""
+        """The named trees of `step`, with the shapes, dtypes and sharding of `abstract`.
+
+        Raises `UserError` where the checkpoint is of other classes or another network, or damaged.
+        """
+        stored = self._orbax.checkpointables_metadata(step).metadata
         try:
+            # Compared first: a load that fails inside orbax leaves coroutines behind that complain later.
+            if any(shapes(stored[name]) != shapes(tree) for name, tree in abstract.items()):
+                raise ValueError("shapes differ")
             return self._orbax.load_checkpointables(step, abstract)
         except (ValueError, KeyError, OSError) as error:
-            raise UserError(f"checkpoint {step} does not fit this network; remove the run or give --out") from error
+            raise UserError(
+                f"checkpoint {step} does not fit: it is of other classes or another network, or damaged; give another "
+                "--out, or remove the run"
+            ) from error
+
+
+def shapes(tree: Any) -> list[tuple[int, ...]]:
+    """The shapes of a tree's arrays, in an order that does not depend on how the tree is nested."""
+    return sorted(tuple(leaf.shape) for leaf in jax.tree.leaves(tree))

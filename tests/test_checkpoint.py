@@ -48,11 +48,17 @@ def test_what_a_killed_run_left_half_written_is_no_checkpoint(folder):
 @pytest.mark.parametrize("shape", [(3, 3), (4, 2)])
 def test_a_checkpoint_of_another_network_is_refused(folder, shape):
     other = {"dense": {"kernel": jnp.zeros(shape), "bias": jnp.zeros(2)}}
-    with Checkpoints(folder) as checkpoints, pytest.raises(UserError, match="checkpoint 5 does not fit this network"):
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(UserError, match="checkpoint 5 does not fit: it is of other classes"),
+    ):
         checkpoints.restore(5, {"params": abstract(devices.replicate(other))})
 
 
 def test_a_checkpoint_that_lacks_a_stage_is_refused(folder):
     other = {"dense": {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}, "more": {"bias": jnp.zeros(2)}}
-    with Checkpoints(folder) as checkpoints, pytest.raises(UserError, match="checkpoint 5 does not fit this network"):
+    with (
+        Checkpoints(folder) as checkpoints,
+        pytest.raises(UserError, match="checkpoint 5 does not fit: it is of other classes"),
+    ):
         checkpoints.restore(5, {"params": abstract(devices.replicate(other))})

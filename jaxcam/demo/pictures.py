@@ -30,6 +30,8 @@ class Experiment:
     """the validation figures before another background"""
     background_weight: float = 1.0
     """weight of the background class in the loss, where there is one"""
+    prepare: Callable[[], object] = tuple
+    """writes the training pictures that have to be pasted; does nothing where there are none or they are there"""
 
 
 @dataclass(frozen=True)
@@ -79,20 +81,18 @@ def assembled(
     one, elsewhere, several, inverted = (root / name for name in names)
     empty = root / "BackgroundOnly"
     scenes = sorted((empty / "NoClass").iterdir())
-    honest = one / "Train"
-    if moved:
-        first = [path for path in scenes if path.stem == "house"]
-        write_swapped(one / "Train", folder / "moved" / "Train", backgrounds=first, moved=moved)
-        honest = folder / "moved" / "Train"
-    repaired = folder / "swapped" / "Train"
-    write_swapped(several / "Train", repaired, backgrounds=scenes, moved=moved // 2)
+    again, repaired = folder / "moved" / "Train", folder / "swapped" / "Train"
+    first = [path for path in scenes if path.stem.lower() == "house"]
+    move = partial(write_swapped, one / "Train", again, backgrounds=first, moved=moved) if moved else tuple
+    swap = partial(write_swapped, several / "Train", repaired, backgrounds=scenes, moved=moved // 2)
     classed = root / "WithBackgroundsAsClass"
     experiments = (
         Experiment(
             key="one-background",
             title="One background",
             what="Both figures stand before the same background, so it tells nothing about who is there.",
-            train=honest,
+            train=again if moved else one / "Train",
+            prepare=move,
             valid=one / "Valid",
             swapped=elsewhere,
         ),
@@ -118,6 +118,7 @@ def assembled(
             title="A real repair: figures pasted before every background",
             what="Each figure is cut out with its mask and pasted before the other background too: the leak is gone.",
             train=repaired,
+            prepare=swap,
             valid=several / "Valid",
             swapped=inverted,
         ),

@@ -12,8 +12,12 @@ from jaxcam.preprocessing import Preprocessing
 FINE_TUNED_FROM = "block3_conv1"
 
 
-def offline(experiment: Experiment, *, size: tuple[int, int] = (192, 320), epochs: int = 5) -> Config:
-    """VGG16 mini on the shipped weights: a CAM head on the frozen base, then fine-tuning from block 3 upwards."""
+def offline(experiment: Experiment, *, size: tuple[int, int] = (192, 320), epochs: int = 8) -> Config:
+    """VGG16 mini on the shipped weights: a CAM head on the frozen base, then fine-tuning from block 3 upwards.
+
+    The background class has two pictures; it takes three times the epochs until they are told from those with figures.
+    """
+    epochs = 3 * epochs if experiment.background_weight != 1 else epochs
     head = Phase(trainable="head", epochs=10, batch_size=8, learning_rate=2e-3, class_weights=class_weights(experiment))
     tuned = replace(
         head, trainable=FINE_TUNED_FROM, epochs=epochs, learning_rate=5e-4, schedule="cosine", warmup_epochs=0.5

@@ -108,6 +108,7 @@ def run_experiment(
     experiment: Experiment, told: Pictures, config: Config, out: Path, progress: Progress
 ) -> tuple[Result, page.Chapter]:
     """Train, explain the three picture sets, measure."""
+    experiment.prepare()
     run = out / "runs" / experiment.key
     classifier = train(config, run, progress=progress)
     names = classifier.class_names

@@ -115,6 +115,15 @@ def test_a_run_that_has_all_its_epochs_only_reads_the_last_checkpoint(whole, set
     assert tree(run, "history.jsonl", "timings.jsonl") == before
 
 
+def test_a_run_whose_classes_have_changed_is_not_continued(whole, sets):
+    initial, _, run = whole
+    fewer = {name: value[..., :2] for name, value in initial.params["conv_last"].items()}
+    network, params = replace(initial.network, classes=2), {**initial.params, "conv_last": fewer}
+    other = Classifier(network, params, initial.preprocessing, CLASSES[:2])
+    with pytest.raises(UserError, match="checkpoint 4 does not fit: it is of other classes"):
+        fitted(other, CONFIG, sets, run)
+
+
 def test_features_in_memory_and_pictures_decoded_anew_train_the_same(whole, sets, tmp_path):
     config = replace(CONFIG, cache_gib=0.0, phases=(FIRST,))
     fitted(whole[0], config, sets, tmp_path)
