@@ -18,7 +18,7 @@ from jaxcam.data.marker import claim, finish
 from jaxcam.errors import UserError
 from jaxcam.preprocessing import Preprocessing
 
-MARKER = "swapped.json"
+MARKER = ".swapped.json"  # hidden: the folder is a training folder, and its classes are all that should be seen
 _SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
 _EXACT = 0.5  # at least this part of the pixels equal to the empty scene: it was stored without loss
 _SMALLEST = 0.15  # of the largest component
@@ -175,17 +175,18 @@ def move(
     return moved[..., :3], moved[..., 3] > 127
 
 
-def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> None:
-    """Refuse folders that hold anything else, and any way out of `out_folder`."""
+def _prepare(out_folder: Path, train_folder: Path, wanted: dict) -> bool:
+    """Whether the folder is complete; refuses folders that hold anything else, and any way out of `out_folder`."""
     out, train = out_folder.resolve(), train_folder.resolve()
     if out == train or out.is_relative_to(train) or train.is_relative_to(out):
         raise UserError(
             f"{out_folder} and {train_folder} lie in each other; choose a folder of its own for the swapped pictures"
         )
-    claim(out_folder, MARKER, wanted)
+    complete = claim(out_folder, MARKER, wanted)
     for name in {Path(image).parts[0] for image in wanted["images"]}:
         if not (out_folder / name).resolve().is_relative_to(out):
             raise UserError(f"{out_folder / name} points outside {out_folder}; remove the link")
+    return complete
 
 
 def write_swapped(
@@ -206,8 +207,9 @@ def write_swapped(
     figures and nothing else. Pictures of an empty scene are only kept. Masks come from `masks/<class>/<name>.png`
     (figure > 127), or from the difference to the empty scene.
 
-    Writes PNG files and `swapped.json` below `out_folder` alone. Raises UserError for unreadable pictures, a picture
-    that fits no background, sizes that differ, and an `out_folder` that holds something else.
+    Writes PNG files and a hidden marker below `out_folder` alone; a complete folder is left as it is. Raises UserError
+    for unreadable pictures, a picture that fits no background, sizes that differ, and an `out_folder` that holds
+    something else.
     """
     if not train_folder.is_dir():
         raise UserError(f"there is no folder {train_folder}")
@@ -229,7 +231,8 @@ def write_swapped(
         "moved": moved,
         "seed": seed,
     }
-    _prepare(out_folder, train_folder, wanted)
+    if _prepare(out_folder, train_folder, wanted):
+        return sum(1 for _ in out_folder.glob("*/*.png"))
     count = 0
     for number, (relative, output) in enumerate(zip(images, outputs, strict=True)):
         image = read_picture(train_folder / relative)

@@ -175,7 +175,7 @@ def test_swapped_folder_of_the_drawn_leak(drawn, tmp_path, with_masks):
     )
     assert count == 12
     assert set(digests(out)) == {
-        "swapped.json",
+        ".swapped.json",
         *(f"{name}/{i:02d}.png" for name in ("Ada", "Bo") for i in (1, 2, 3)),
         *(f"Ada/{i:02d}-before-station.png" for i in (1, 2, 3)),
         *(f"Bo/{i:02d}-before-house.png" for i in (1, 2, 3)),
@@ -191,8 +191,37 @@ def test_swapped_folder_of_the_drawn_leak(drawn, tmp_path, with_masks):
     assert [path.name for path in tmp_path.iterdir()] == ["swapped"]
     first = digests(out)
     assert composites.write_swapped(train, out, backgrounds=drawn / "BackgroundOnly", masks=masks) == 12
-    if with_masks:
-        assert digests(out) == first
+    assert digests(out) == first
+
+
+def test_figures_moved_before_one_background_keep_it(drawn, tmp_path):
+    train = drawn / "OneBackground/Train"
+    files = [drawn / "BackgroundOnly/NoClass/house.png"]
+    count = composites.write_swapped(train, tmp_path / "out", backgrounds=files, moved=3, seed=5)
+    assert count == 6 * (1 + 3)
+    empty = scenes.empty_scene(0, size=SMALL)
+    places = set()
+    for path in sorted((tmp_path / "out").glob("*/*-moved-*-before-house.png")):
+        moved = pixels(path)
+        mask = composites.mask_from_background(moved, empty)
+        assert 0.002 < mask.mean() < 0.4
+        places.add(tuple(np.argwhere(mask).mean(0).round().astype(int).tolist()))
+    assert len(places) == 18
+    again = composites.write_swapped(train, tmp_path / "again", backgrounds=files, moved=3, seed=5)
+    assert again == count
+    assert digests(tmp_path / "again") == digests(tmp_path / "out")
+
+
+def test_a_moved_figure_stays_mostly_inside_and_fits():
+    image, mask = np.full((60, 100, 3), 200, np.uint8), np.zeros((60, 100), bool)
+    mask[10:40, 20:40] = True
+    for seed in range(20):
+        pixels_, where = composites.move(image, mask, np.random.default_rng(seed))
+        assert where.any()
+        assert pixels_[where].mean() > 150
+        assert where.sum() > 0.3**2 * mask.sum()
+    with pytest.raises(ValueError, match="the mask is empty"):
+        composites.move(image, np.zeros_like(mask), np.random.default_rng(0))
 
 
 def test_empty_scenes_are_only_kept(drawn, tmp_path):
