@@ -1,6 +1,6 @@
 """The article "How to spot data leakage thanks to heat maps" (M. Nalepa, 2018): Bart, Homer and their backgrounds.
 
-Arguments: experiment=one-background|leak|background-class|swapped-backgrounds, weights=imagenet|mini,
+Arguments: experiment=honest|leaky|background-class|repaired, weights=imagenet|mini,
 input=raw|keras|tf (the pixels: RGB 0..255 as the article fed them; as Keras' weights, or the mini ones, expect them),
 head=article|linear, folder=..., out=... (where pasted pictures go).
 
@@ -10,8 +10,9 @@ Expected: the leak as told (8 of 8, then 0 of 8). The repair moves the heat onto
 pictures. The article's head (ReLU before the mean, Adam 1e-3) often dies; the trainer says so; head=linear does not.
 Commands:
     jaxcam weights fetch vgg16_keras_notop
-    jaxcam train configs/bart_vs_homer.py:experiment=leak,folder=bart-vs-homer --out runs/leak
-    jaxcam train configs/bart_vs_homer.py:experiment=leak,weights=mini,head=linear,folder=bart-vs-homer --out runs/leak
+    jaxcam train configs/bart_vs_homer.py:experiment=leaky,folder=bart-vs-homer --out runs/leaky
+    jaxcam train configs/bart_vs_homer.py:experiment=leaky,weights=mini,input=tf,head=linear,folder=bart-vs-homer \\
+        --out runs/leaky
     jaxcam demo --pictures bart-vs-homer --out runs/bart-vs-homer      (all four, offline, one page)
 """
 
@@ -23,7 +24,7 @@ from jaxcam.errors import UserError
 
 
 def get_config(
-    experiment: str = "leak",
+    experiment: str = "leaky",
     weights: str = "imagenet",
     input: str = "raw",
     head: str = "article",

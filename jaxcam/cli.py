@@ -35,8 +35,8 @@ def demo(*, out: Path = Path("runs/demo"), pictures: Path | None = None, quiet: 
 def train(arguments: Sequence[str]) -> None:
     """Train a classifier: jaxcam train CONFIG [--out RUN] [--a.b value ...]
 
-    CONFIG is a file such as configs/folder.py, or configs/bart_vs_homer.py:experiment=leak with arguments for it. Every
-    value of the config can be changed by an option; `jaxcam train CONFIG --help` lists them. A run that was
+    CONFIG is a file such as configs/folder.py, or configs/bart_vs_homer.py:experiment=leaky with arguments for it.
+    Every value of the config can be changed by an option; `jaxcam train CONFIG --help` lists them. A run that was
     interrupted goes on where it stopped.
 
     Example: jaxcam train configs/folder.py --data.folder pictures --phases.0.epochs 10 --out runs/pictures

@@ -20,7 +20,7 @@ def test_a_config_loads_and_tells_claim_expectation_and_command(name):
 
 @pytest.mark.parametrize(
     ("experiment", "epochs", "weights"),
-    [("one-background", 20, "none"), ("leak", 30, "none"), ("background-class", 40, (("ZBackground", 15.0),))],
+    [("honest", 20, "none"), ("leaky", 30, "none"), ("background-class", 40, (("ZBackground", 15.0),))],
 )
 def test_the_articles_protocol(tmp_path, experiment, epochs, weights):
     folder = shared() / "bart-vs-homer"
@@ -40,7 +40,7 @@ def test_the_articles_protocol(tmp_path, experiment, epochs, weights):
 def test_arguments_of_the_story_are_checked(tmp_path):
     folder = shared() / "bart-vs-homer"
     path = CONFIGS / "bart_vs_homer.py"
-    with pytest.raises(UserError, match="unknown experiment 'cheat'; there are: one-background, leak"):
+    with pytest.raises(UserError, match="unknown experiment 'cheat'; there are: honest, leaky"):
         config.load(f"{path}:experiment=cheat,folder={folder}")
     with pytest.raises(UserError, match="allowed are input=raw"):
         config.load(f"{path}:input=bgr,folder={folder}")

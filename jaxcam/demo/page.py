@@ -91,7 +91,7 @@ def frames(explained: Explained, rows: np.ndarray) -> tuple[Frame, ...]:
 
 def verdict(result: Result) -> str:
     """What the numbers of an experiment say, in a sentence; nothing is claimed that they do not show."""
-    if result.dead:
+    if result.dead or result.heat_on_figure is None:
         return "The head died: every picture gets the same logits. Nothing was learned, whatever the maps look like."
     valid, swapped = result.validation_accuracy, result.swapped_accuracy
     ratio = result.heat_on_figure / result.figure_area

@@ -88,7 +88,7 @@ def assembled(
     classed = root / "WithBackgroundsAsClass"
     experiments = (
         Experiment(
-            key="one-background",
+            key="honest",
             title="One background",
             what="Both figures stand before the same background, so it tells nothing about who is there.",
             train=again if moved else one / "Train",
@@ -97,7 +97,7 @@ def assembled(
             swapped=elsewhere,
         ),
         Experiment(
-            key="leak",
+            key="leaky",
             title="Each figure before its own background",
             what="The background gives the answer away: this is the leak.",
             train=several / "Train",
@@ -114,7 +114,7 @@ def assembled(
             background_weight=15.0,
         ),
         Experiment(
-            key="swapped-backgrounds",
+            key="repaired",
             title="A real repair: figures pasted before every background",
             what="Each figure is cut out with its mask and pasted before the other background too: the leak is gone.",
             train=repaired,

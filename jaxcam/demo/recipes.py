@@ -48,7 +48,7 @@ def article(
     Adam 1e-3, one picture a step, 20, 30 and 40 epochs. The pictures go in raw (RGB, 0..255) as the article fed them,
     or with `pixels="keras"` (`"tf"` for the mini weights) as the weights expect them.
     """
-    epochs = {"one-background": 20, "leak": 30, "background-class": 40, "swapped-backgrounds": 30}[experiment.key]
+    epochs = {"honest": 20, "leaky": 30, "background-class": 40, "repaired": 30}[experiment.key]
     phase = Phase(epochs=epochs, batch_size=1, learning_rate=learning_rate, class_weights=class_weights(experiment))
     name = "vgg16_mini" if weights == "mini" else "vgg16"
     return Config(

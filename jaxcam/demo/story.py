@@ -44,8 +44,8 @@ class Result:
     swapped_interval: tuple[float, float]
     swapped_confidence: float
     """mean probability of the answer when the backgrounds are swapped"""
-    heat_on_figure: float
-    """mean share of the heat (CAM of the answer minus the mean of all classes) that falls on the figure"""
+    heat_on_figure: float | None
+    """mean share of the heat (CAM of the answer minus the mean of all classes) on the figure; None: no heat at all"""
     figure_area: float
     """mean share of the picture that the figure covers: an even map scores this"""
     empty_scenes: tuple[tuple[str, str, float], ...]
@@ -151,7 +151,7 @@ def measure(
         swapped_count=len(right_swapped),
         swapped_interval=wilson(int(right_swapped.sum()), len(right_swapped)),
         swapped_confidence=float(Predictions(swapped.logits, ()).probabilities.max(1).mean()),
-        heat_on_figure=float(np.nanmean(np.asarray(shares))) if np.isfinite(shares).any() else float("nan"),
+        heat_on_figure=float(np.nanmean(np.asarray(shares))) if np.isfinite(shares).any() else None,
         figure_area=float(np.mean([mask.mean() for mask in masks])),
         empty_scenes=tuple(
             (Path(path).stem, label, float(share.max()))
@@ -167,7 +167,7 @@ def table(results: list[Result]) -> str:
     for r in results:
         valid = f"{r.validation_accuracy:.0%} of {r.validation_count}"
         swapped = f"{r.swapped_accuracy:.0%} of {r.swapped_count}"
-        heat = "dead head" if r.dead else f"{r.heat_on_figure:.0%}"
+        heat = "none" if r.dead or r.heat_on_figure is None else f"{r.heat_on_figure:.0%}"
         lines.append(f"{r.experiment:22}{valid:>18}{swapped:>22}{heat:>18}")
     area = np.mean([r.figure_area for r in results])
     return "\n".join([*lines, f"(the figures cover {area:.0%} of the pictures: an even map would score that)"])

@@ -38,7 +38,7 @@ def told(tmp_path_factory):
 def test_results_are_counted_over_the_right_pictures(told):
     _, _, results, _ = told
     leak, classed = results
-    assert leak.experiment == "leak"
+    assert leak.experiment == "leaky"
     assert (leak.validation_count, leak.swapped_count) == (6, 6)
     assert classed.validation_count == 8  # and the two empty scenes
     for result in results:
@@ -95,4 +95,4 @@ def test_a_verdict_says_what_the_numbers_show(told, changes, words):
 def test_the_table_and_the_summary_name_every_experiment(told):
     text = story.table(told[2])
     assert text.count("\n") == 3
-    assert json.loads(json.dumps([r.__dict__ for r in told[2]]))[0]["experiment"] == "leak"
+    assert json.loads(json.dumps([r.__dict__ for r in told[2]]))[0]["experiment"] == "leaky"
