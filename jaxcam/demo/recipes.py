@@ -5,11 +5,13 @@ from pathlib import Path
 from typing import Literal
 
 from jaxcam.config import ClassWeights, Config, Data, Network, Phase
+from jaxcam.data.augment import Augment
 from jaxcam.demo.pictures import BACKGROUND_CLASS, Experiment
 from jaxcam.networks.heads import Head
 from jaxcam.preprocessing import Preprocessing
 
 FINE_TUNED_FROM = "block3_conv1"
+VARIED = Augment(rotation=8, width_shift=0.1, height_shift=0.1, zoom=0.15, horizontal_flip=True, brightness=0.2)
 
 
 def offline(experiment: Experiment, *, size: tuple[int, int] = (192, 320), epochs: int = 8) -> Config:
@@ -31,8 +33,10 @@ def offline(experiment: Experiment, *, size: tuple[int, int] = (192, 320), epoch
 
 
 def offline_real(experiment: Experiment) -> Config:
-    """The same for the article's pictures, which need more steps: outfits, poses and sizes vary more."""
-    return offline(experiment, size=(216, 384), epochs=12)
+    """The same for the article's pictures, whose figures vary more: more epochs, and the pictures are varied too."""
+    config = offline(experiment, size=(216, 384), epochs=12)
+    head, tuned = config.phases
+    return replace(config, phases=(head, replace(tuned, augment=VARIED)))
 
 
 def article(

@@ -1,6 +1,6 @@
 """From a name to a network: `NetworkSpec` describes it, `build` makes it."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -120,4 +120,16 @@ def build(
     )
     chain = spec.chain()
     key = jax.random.key(0) if key is None else key
-    return chain, jax.jit(chain.init, static_argnums=1)(key, spec.shape)
+    return chain, fresh_params(chain, key, spec.shape)
+
+
+def fresh_params(
+    chain: Chain, key: PRNGKeyArray, shape: tuple[int, ...], *, without: Collection[str] = ()
+) -> dict[str, Any]:
+    """`chain.init` in one compiled program, except for the stages named in `without`."""
+
+    def fresh(key):
+        return {name: values for name, values in chain.init(key, shape).items() if name not in without}
+
+    # XLA takes half a minute to optimise the random numbers of VGG16 for a CPU, and they are drawn once.
+    return jax.jit(fresh, compiler_options={"xla_backend_optimization_level": 1})(key)

@@ -14,7 +14,7 @@ from jaxcam.data.folder import ImageSet, find_splits, load_folder
 from jaxcam.errors import UserError
 from jaxcam.files import read_json, write_json
 from jaxcam.networks import NetworkSpec, split_params
-from jaxcam.networks.catalog import architecture
+from jaxcam.networks.catalog import architecture, fresh_params
 
 CONFIG = "config.json"
 WEIGHT_ALIASES = {"mini": "vgg16_mini", "imagenet": "vgg16_keras_notop"}
@@ -75,11 +75,7 @@ def initial_classifier(config: Config, class_names: tuple[str, ...]) -> Classifi
     if network.weights != "none":
         pretrained = pretrained_base(config, split_params(chain.abstract(spec.shape), spec.base_names())[0])
 
-    def fresh(key):
-        return {name: values for name, values in chain.init(key, spec.shape).items() if name not in pretrained}
-
-    # XLA takes half a minute to optimise the random numbers of VGG16 for a CPU, and they are drawn once.
-    params = jax.jit(fresh, compiler_options={"xla_backend_optimization_level": 1})(jax.random.key(config.seed))
+    params = fresh_params(chain, jax.random.key(config.seed), spec.shape, without=pretrained)
     return Classifier(spec, {**params, **pretrained}, config.preprocessing, class_names)
 
 
