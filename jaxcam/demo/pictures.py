@@ -58,8 +58,7 @@ def real(root: Path, folder: Path, *, moved: int = 8) -> Pictures:
     """The article's pictures at `root`; only the swapped copies are written, into `folder`.
 
     58 training pictures are too few for a network that starts from drawn shapes, so in the two honest experiments each
-    figure is also pasted elsewhere, mirrored, larger or smaller, before the same background or backgrounds: `moved`
-    times in the first, half as often before each of the two backgrounds in the last.
+    figure is also pasted `moved` times elsewhere, mirrored, larger or smaller, before each background of its experiment.
     """
     if not (root / "SeveralBackgrounds").is_dir():
         raise UserError(f"{root} holds no SeveralBackgrounds folder; give the folder of the bart-vs-homer pictures")
@@ -84,7 +83,7 @@ def assembled(
     again, repaired = folder / "moved" / "Train", folder / "swapped" / "Train"
     first = [path for path in scenes if path.stem.lower() == "house"]
     move = partial(write_swapped, one / "Train", again, backgrounds=first, moved=moved) if moved else tuple
-    swap = partial(write_swapped, several / "Train", repaired, backgrounds=scenes, moved=moved // 2)
+    swap = partial(write_swapped, several / "Train", repaired, backgrounds=scenes, moved=moved)
     classed = root / "WithBackgroundsAsClass"
     experiments = (
         Experiment(
