@@ -58,7 +58,7 @@ def real(root: Path, folder: Path, *, moved: int = 8) -> Pictures:
     """The article's pictures at `root`; only the swapped copies are written, into `folder`.
 
     58 training pictures are too few for a network that starts from drawn shapes, so in the two honest experiments each
-    figure is also pasted `moved` times elsewhere, mirrored, larger or smaller, before each background of its experiment.
+    figure is also pasted `moved` times elsewhere, mirrored, larger or smaller, before each of its backgrounds.
     """
     if not (root / "SeveralBackgrounds").is_dir():
         raise UserError(f"{root} holds no SeveralBackgrounds folder; give the folder of the bart-vs-homer pictures")
