@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import time
 
 import numpy as np
 import pytest
@@ -211,14 +210,12 @@ def test_tables_that_do_not_fit_are_refused(tmp_path):
         ImageSet("x", tmp_path, ("a",), ("a/1",), np.ones(1, np.int32))
 
 
-def test_many_files_take_little_time(tmp_path):
+def test_many_files_are_all_found(tmp_path):
     source = picture(tmp_path / "a/0.png")
     (tmp_path / "b").mkdir()
     for number in range(1, 3000):
         os.link(source, tmp_path / "ab"[number % 2] / f"{number}.png")
-    start = time.perf_counter()
     assert len(load_folder(tmp_path)) == 3000
-    assert time.perf_counter() - start < 15  # 100 000 files: minutes at the very worst; measured 0.2 ms a file
 
 
 def test_real_sets():
