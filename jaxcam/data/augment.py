@@ -28,6 +28,10 @@ class Augment:
     """mirror half of the images"""
     brightness: float = 0.0
     """1 - brightness to 1 + brightness, times the pixels"""
+    saturation: float = 0.0
+    """1 - saturation to 1 + saturation, times the distance from grey"""
+    hue: float = 0.0
+    """degrees to either side that the colours are turned around grey"""
 
     @property
     def active(self) -> bool:
@@ -74,6 +78,17 @@ def warp(image: Float32[Array, "h w c"], matrix: Float32[Array, "2 3"]) -> Float
     return upper * (1 - down) + lower * down
 
 
+def colour_matrix(config: Augment, key: PRNGKeyArray) -> Float32[Array, "3 3"]:
+    """Matrix that takes RGB to RGB: a turn around the grey axis, a stretch away from it, and a factor on everything."""
+    draw = jax.random.uniform(key, (3,), minval=-1.0, maxval=1.0)
+    angle = jnp.deg2rad(config.hue) * draw[0]
+    grey, same = jnp.full((3, 3), 1 / 3), jnp.eye(3)
+    across = jnp.array([[0.0, -1, 1], [1, 0, -1], [-1, 1, 0]]) / jnp.sqrt(3.0)
+    turn = jnp.cos(angle) * same + jnp.sin(angle) * across + (1 - jnp.cos(angle)) * grey
+    stretch = (1 + config.saturation * draw[1]) * (same - grey) + grey
+    return (1 + config.brightness * draw[2]) * stretch @ turn
+
+
 def augment(config: Augment, key: PRNGKeyArray, images: UInt8[Array, "n h w 3"]) -> Float32[Array, "n h w 3"]:
     """Vary each image by its own draw; float32 on the scale 0..255."""
     geometry, light = jax.random.split(key)
@@ -84,7 +99,7 @@ def augment(config: Augment, key: PRNGKeyArray, images: UInt8[Array, "n h w 3"])
     ):
         keys = jax.random.split(geometry, count)
         pixels = jax.vmap(lambda image, k: warp(image, affine(config, k, (height, width))))(pixels, keys)
-    if config.brightness:
-        factors = 1 + config.brightness * jax.random.uniform(light, (count, 1, 1, 1), minval=-1.0, maxval=1.0)
-        pixels = jnp.clip(pixels * factors, 0, 255)
+    if config.brightness or config.saturation or config.hue:
+        matrices = jax.vmap(lambda k: colour_matrix(config, k))(jax.random.split(light, count))
+        pixels = jnp.clip(jnp.einsum("nhwc,ndc->nhwd", pixels, matrices), 0, 255)
     return pixels

@@ -50,6 +50,17 @@ def test_a_shift_moves_by_at_most_its_share():
     assert 17 < right.max() <= 20
 
 
+def test_colours_turn_around_grey_and_light_is_a_factor():
+    grey = jnp.full((8, 2, 2, 3), 90, jnp.uint8)
+    turned = augment(Augment(hue=180, saturation=0.9), jax.random.key(0), grey)
+    np.testing.assert_allclose(turned, grey, atol=0.01)
+    red = jnp.zeros((16, 1, 1, 3), jnp.uint8).at[..., 0].set(120)
+    hues = np.asarray(augment(Augment(hue=180), jax.random.key(1), red))
+    assert (hues.argmax(-1) != 0).any()
+    lighter = np.asarray(augment(Augment(brightness=0.5), jax.random.key(2), red))[:, 0, 0, 0]
+    assert 59 < lighter.min() < 100 < 140 < lighter.max() < 181
+
+
 def test_each_image_has_its_own_draw_and_the_key_decides():
     pixels = jnp.asarray(np.broadcast_to(IMAGE.astype(np.uint8), (3, *IMAGE.shape)))
     vary = jax.jit(lambda key: augment(EVERYTHING, key, pixels))
