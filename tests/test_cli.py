@@ -1,6 +1,7 @@
 """The command line: help, mistakes told in one line, a run from training to report, and no heavy imports."""
 
 import csv
+import inspect
 import shutil
 import subprocess
 import sys
@@ -38,9 +39,10 @@ def call(desk, capsys):
 
 @pytest.mark.parametrize("command", COMMANDS)
 def test_every_command_has_help_with_an_example(call, command):
-    status, out, err = call(command, "--help")
+    status, out, err = call(*command.split(), "--help")
     assert (status, err) == (0, "")
     assert f"Example: jaxcam {command}" in " ".join(out.split())
+    assert COMMANDS[command].about == (inspect.getdoc(COMMANDS[command].load()) or "").splitlines()[0]
 
 
 def test_the_commands_are_listed(call):
@@ -48,6 +50,11 @@ def test_the_commands_are_listed(call):
         status, out, err = call(*arguments)
         assert (status, err) == (0, "")
         assert all(f"jaxcam {command}" in out for command in COMMANDS)
+    for arguments in (("data",), ("data", "--help"), ("weights",)):
+        status, out, err = call(*arguments)
+        listed = {command for command in COMMANDS if f"  jaxcam {command}  " in out}
+        assert (status, err) == (0, "")
+        assert listed == {command for command in COMMANDS if command.startswith(f"{arguments[0]} ")}
     assert call("--version")[1].count(".") == 2
 
 
@@ -100,8 +107,9 @@ MISTAKES = {
     ("predict", "started", "pictures/Valid/star/00.png"): "finish `jaxcam train` first",
     ("report", "absent"): "no folder 'absent'",
     ("report", "single"): "'single' holds no run",
-    ("weights", "steal"): "invalid choice 'steal'",
+    ("weights", "steal"): "unknown command 'weights steal'; there are: weights list, weights fetch",
     ("weights", "fetch", "absent"): "unknown weights 'absent'; there are: vgg16_mini",
+    ("bench", "steal"): "unknown question 'steal'; there are: ",
     ("demo", "--colour", "red"): "Unrecognized options: --colour",
 }
 
