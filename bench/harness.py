@@ -14,22 +14,31 @@ from typing import Any
 RESULTS = Path(__file__).parent / "results"
 
 
-def interleaved(subjects: Mapping[str, Callable[[], Any]], *, rounds: int, warm_up: int = 2) -> dict[str, list[float]]:
+class Seconds(list[float]):
+    """Wall seconds of a subject's calls; `cpu` holds the processor seconds of the same calls, all threads together."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.cpu: list[float] = []
+
+
+def interleaved(subjects: Mapping[str, Callable[[], Any]], *, rounds: int, warm_up: int = 2) -> dict[str, Seconds]:
     """Seconds of every call of every subject, in turns A B C A B C; each callable blocks until its result is there."""
     for call in subjects.values():
         for _ in range(warm_up):
             call()
-    seconds: dict[str, list[float]] = {name: [] for name in subjects}
+    seconds = {name: Seconds() for name in subjects}
     for _ in range(rounds):
         for name, call in subjects.items():
-            started = time.perf_counter()
+            started, busy = time.perf_counter(), time.process_time()
             call()
             seconds[name].append(time.perf_counter() - started)
+            seconds[name].cpu.append(time.process_time() - busy)
     return seconds
 
 
 def record(
-    question: str, seconds: Mapping[str, list[float]], *, per_call: int, unit: str, reference: str, **facts: Any
+    question: str, seconds: Mapping[str, Seconds], *, per_call: int, unit: str, reference: str, **facts: Any
 ) -> list[dict[str, Any]]:
     """One line a subject; the ratio is the median over rounds of reference seconds / own seconds.
 
@@ -40,6 +49,7 @@ def record(
         line: dict[str, Any] = {"question": question, "subject": name, **facts}
         median = statistics.median(own)
         line |= {"median_s": round(median, 4), "min_s": round(min(own), 4), "max_s": round(max(own), 4)}
+        line |= {"cpu_s": round(statistics.median(own.cpu), 4)}
         line |= {"rounds": len(own), "rate": round(per_call / median, 3), "unit": unit}
         if name != reference:
             ratios = sorted(r / o for r, o in zip(seconds[reference], own, strict=True))
@@ -58,7 +68,7 @@ def machine() -> dict[str, Any]:
         models = [line.partition(":")[2].strip() for line in cpuinfo.read_text().splitlines() if "model name" in line]
         model = models[0] if models else model
     packages = {}
-    for name in ("jax", "jaxlib", "flax", "torch", "captum", "numpy"):
+    for name in ("jax", "jaxlib", "flax", "keras", "torch", "captum", "grad-cam", "numpy"):
         try:
             packages[name] = version(name)
         except PackageNotFoundError:

@@ -71,7 +71,7 @@ def usage(group: str = "") -> str:
     lines = [f"jaxcam {__version__}: train an image classifier, see where it looks, and be told whether it cheats.", ""]
     for name, command in COMMANDS.items():
         if f"{name} ".startswith(f"{group} " if group else ""):
-            lines.append(f"  jaxcam {name:16}{command.about}")
+            lines.append(f"  jaxcam {name:22}{command.about}")
     more = "jaxcam COMMAND --help tells more." if group else "jaxcam COMMAND --help tells more. Start with: jaxcam demo"
     return "\n".join([*lines, "", more])
 
