@@ -38,6 +38,12 @@ COMMANDS = {
     "data draw": Command(
         "data_draw", "draw", "Draw a set of pictures to try things on; an unfinished folder is completed."
     ),
+    "data augmentations": Command(
+        "data_augmentations",
+        "augmentations",
+        "A contact sheet of one image's variants, as a config's phase draws them: jaxcam data augmentations CONFIG",
+        raw=True,
+    ),
     "weights list": Command(
         "weights", "show", "The pretrained weights there are, their licences, and whether they are here."
     ),

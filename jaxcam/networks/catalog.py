@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import jax
@@ -9,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from jaxcam.errors import UserError
-from jaxcam.networks import convnets, vgg
+from jaxcam.networks import convnets, inception, mobilenet, resnet, vgg, xception
 from jaxcam.networks.chain import Chain
 from jaxcam.networks.heads import Head, Stages
 
@@ -27,6 +28,11 @@ class Architecture:
 ARCHITECTURES = {
     "vgg16": Architecture(vgg.base, vgg.top),
     "vgg16_mini": Architecture(vgg.base, vgg.top, width=1 / 8),
+    "vgg19": Architecture(partial(vgg.base, depth=19), vgg.top),
+    "resnet50": Architecture(resnet.base, resnet.top),
+    "mobilenet": Architecture(mobilenet.base, mobilenet.top),
+    "inception_v3": Architecture(inception.base, inception.top, input_size=(299, 299)),
+    "xception": Architecture(xception.base, xception.top, input_size=(299, 299)),
     "convnet": Architecture(convnets.base, convnets.top, input_size=(150, 150)),
 }
 

@@ -1,4 +1,4 @@
-"""VGG16 (Simonyan and Zisserman, 2015) as a chain with Keras' layer names."""
+"""VGG16 and VGG19 (Simonyan and Zisserman, 2015) as chains with Keras' layer names."""
 
 import jax.numpy as jnp
 from jax.typing import DTypeLike
@@ -6,7 +6,7 @@ from jax.typing import DTypeLike
 from jaxcam.networks.heads import Stages
 from jaxcam.networks.layers import Conv, Dense, Flatten, MaxPool
 
-CONVOLUTIONS = {16: (2, 2, 3, 3, 3)}
+CONVOLUTIONS = {16: (2, 2, 3, 3, 3), 19: (2, 2, 4, 4, 4)}
 CHANNELS = (64, 128, 256, 512, 512)
 
 

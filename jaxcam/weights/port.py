@@ -14,8 +14,9 @@ import numpy as np
 from jaxcam.errors import UserError
 from jaxcam.weights.messages import one_line
 from jaxcam.weights.readers import read
-from jaxcam.weights.rules import NETWORKS, Network, Rule
+from jaxcam.weights.rules import Network, Rule
 from jaxcam.weights.safetensors_files import flatten, nest
+from jaxcam.weights.tables import NETWORKS
 
 LISTED = 40
 """How many names of a kind a message lists; `PortError`'s fields have all."""

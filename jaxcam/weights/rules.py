@@ -1,8 +1,8 @@
 """How other libraries name and lay out a network's tensors: data for `port`, one table a network.
 
-To add a network, add a `Network` to `NETWORKS`: its parameters by jaxcam's names, and for every library an ordered list
-of rules from a source name to one of them. The first rule whose pattern matches the whole name wins. A name that no
-rule matches is an error, so a rule with target `None` is needed for what a file holds beside parameters.
+To add a network, add a `Network` to `tables.NETWORKS`: its parameters by jaxcam's names, and for every library an
+ordered list of rules from a source name to one of them. The first rule whose pattern matches the whole name wins. A
+name that no rule matches is an error, so a rule with target `None` is needed for what a file holds beside parameters.
 """
 
 import re
@@ -157,7 +157,3 @@ def vgg(convolutions: Sequence[int]) -> Network:
         "timm": timm,
     }
     return Network(targets, top, {name: (*rules, *NOT_PARAMETERS) for name, rules in namings.items()})
-
-
-VGG16 = vgg((2, 2, 3, 3, 3))
-NETWORKS: dict[str, Network] = {"vgg16": VGG16, "vgg16_mini": VGG16}

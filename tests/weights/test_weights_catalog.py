@@ -7,7 +7,7 @@ from jaxcam.errors import UserError
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.weights import catalog
 from jaxcam.weights.fetch import digest_matches
-from jaxcam.weights.rules import NETWORKS
+from jaxcam.weights.tables import NETWORKS
 
 ENTRIES = {entry.name: entry for entry in weights.list_entries()}
 

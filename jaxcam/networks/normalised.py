@@ -1,0 +1,128 @@
+"""Convolutions with batch norm, and pools other than 2x2: the parts of the residual and inception families."""
+
+from collections.abc import Sequence
+from typing import Literal
+
+import jax.numpy as jnp
+from flax import linen as nn
+from jax import lax
+from jax.typing import DTypeLike
+from jaxtyping import Array, Float
+
+from jaxcam.networks.layers import DIMENSIONS
+
+Padding = str | Sequence[tuple[int, int]]
+Activation = Literal["relu", "relu6", "none"]
+
+
+def activate(x: Float[Array, "..."], activation: Activation) -> Float[Array, "..."]:
+    """ReLU, ReLU capped at 6, or nothing."""
+    if activation == "none":
+        return x
+    return nn.relu(x) if activation == "relu" else jnp.minimum(nn.relu(x), jnp.asarray(6, x.dtype))
+
+
+class BatchNorm(nn.Module):
+    """Batch norm by its running statistics, which are parameters: `moving_mean`, `moving_variance` (Keras' names).
+
+    The statistics do not move; a phase that trains the stage moves `gamma` and `beta` alone.
+    """
+
+    epsilon: float = 1e-3
+    scale: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+        shape = (x.shape[-1],)
+        gamma = self.param("gamma", nn.initializers.ones, shape) if self.scale else jnp.ones(shape)
+        beta = self.param("beta", nn.initializers.zeros, shape)
+        mean = lax.stop_gradient(self.param("moving_mean", nn.initializers.zeros, shape))
+        variance = lax.stop_gradient(self.param("moving_variance", nn.initializers.ones, shape))
+        factor = lax.rsqrt(variance + self.epsilon) * gamma
+        offset = beta - mean * factor
+        return x * factor.astype(self.dtype) + offset.astype(self.dtype)
+
+
+class Kernel(nn.Module):
+    """A convolution's kernel and, if asked, bias; `depthwise` convolves every channel by itself."""
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "SAME"
+    depthwise: bool = False
+    bias: bool = False
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n oh ow f"]:
+        groups = x.shape[-1] if self.depthwise else 1
+        shape = (*self.kernel_size, x.shape[-1] // groups, self.features)
+        kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
+        x = lax.conv_general_dilated(
+            x.astype(self.dtype),
+            kernel,
+            self.strides,
+            self.padding,
+            dimension_numbers=DIMENSIONS,
+            feature_group_count=groups,
+        )
+        if self.bias:
+            x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
+        return x
+
+
+class ConvNorm(nn.Module):
+    """Convolution, batch norm, activation; parameters `conv` and `norm`."""
+
+    features: int
+    kernel_size: tuple[int, int] = (3, 3)
+    strides: tuple[int, int] = (1, 1)
+    padding: Padding = "SAME"
+    depthwise: bool = False
+    bias: bool = False
+    activation: Activation = "relu"
+    epsilon: float = 1e-3
+    scale: bool = True
+    dtype: DTypeLike = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool = False) -> Float[Array, "n oh ow f"]:
+        x = Kernel(
+            self.features,
+            self.kernel_size,
+            self.strides,
+            self.padding,
+            self.depthwise,
+            self.bias,
+            self.dtype,
+            name="conv",
+        )(x)
+        x = BatchNorm(self.epsilon, self.scale, self.dtype, name="norm")(x)
+        return activate(x, self.activation)
+
+
+def window_pool(
+    x: Float[Array, "n h w c"], kind: Literal["max", "mean"], window: int, stride: int, padding: Padding
+) -> Float[Array, "n oh ow c"]:
+    """Max or mean over square windows; the mean counts only what lies inside the image."""
+    size, strides = (window, window), (stride, stride)
+    if kind == "max":
+        return nn.max_pool(x, size, strides, padding)
+    # Not nn.avg_pool: it divides by float32 counts whatever the maps' type.
+    total = nn.pool(x, 0.0, lax.add, size, strides, padding)
+    return total / nn.pool(jnp.ones((1, *x.shape[1:3], 1), x.dtype), 0.0, lax.add, size, strides, padding)
+
+
+class WindowPool(nn.Module):
+    """`window_pool` as a stage."""
+
+    kind: Literal["max", "mean"]
+    window: int = 3
+    stride: int = 2
+    padding: Padding = "VALID"
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n h w c"], *, train: bool = False) -> Float[Array, "n oh ow c"]:
+        return window_pool(x, self.kind, self.window, self.stride, self.padding)
