@@ -20,14 +20,27 @@ ClassWeights = tuple[tuple[str, float], ...]
 class Data:
     """Where the pictures are."""
 
+    source: str = ""
+    """folder with one sub-folder a class, or with Train/Valid (train/val) folders of such; or a manifest (.csv), a
+    folder that `jaxcam data prepare` wrote, or tfds:NAME"""
     folder: str = ""
-    """folder with one sub-folder a class, or with Train/Valid (train/val) folders of such"""
+    """another name for `source`"""
     train: str | None = None
-    """sub-folder of the training split; None: recognised by its name"""
+    """the training split: a sub-folder, or of a tfds: set train[:80%] and the like; None: recognised by its name"""
     valid: str | None = None
-    """sub-folder of the validation split; None: recognised by its name"""
+    """the validation split, likewise; None: recognised by its name"""
     valid_share: float = 0.2
-    """share held out of each class where the folder has no splits"""
+    """share held out of each class where there are no splits"""
+
+    @property
+    def where(self) -> str:
+        """The one of `source` and `folder` that is given; empty where none is."""
+        if self.source and self.folder and self.source != self.folder:
+            raise UserError(
+                f"--data.source {self.source} and --data.folder {self.folder} mean the same; give one (where the "
+                f"config file sets folder: --data.folder {self.source})"
+            )
+        return self.source or self.folder
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,86 +1,68 @@
-"""One image file to pixels: the only place that touches the bytes of files that nobody vouches for.
+"""One image file to pixels of the size that a network takes.
 
-The functions hold no state and change none of Pillow's settings or Python's warning filters, so that any number of
-threads may call them.
+Any number of threads may call the functions; see `jaxcam.data.image_files` for what is refused and how much memory they
+take together.
 """
 
 import os
-import stat
-import struct
-from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 from jaxtyping import UInt8
-from PIL import ExifTags, Image, UnidentifiedImageError
+from PIL import Image
 
+from jaxcam.data.image_files import FORMATS as FORMATS
+from jaxcam.data.image_files import (
+    LARGE,
+    UnreadableImage,
+    header_orientation,
+    opened,
+    orientation,
+    room,
+    upright_rgb,
+    wrapped,
+)
+from jaxcam.data.image_files import MAX_PIXELS as MAX_PIXELS
+from jaxcam.data.image_files import probe as probe
 from jaxcam.errors import UserError
 from jaxcam.preprocessing import Preprocessing
-
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
-"""Pillow's names of the formats that are tried; a file's suffix plays no part"""
-MAX_PIXELS = 89_478_485
-"""larger pictures are refused (the size over which Pillow warns of a decompression bomb)"""
 
 _FILTERS = {
     "bilinear": Image.Resampling.BILINEAR,
     "nearest": Image.Resampling.NEAREST,
     "bicubic": Image.Resampling.BICUBIC,
 }
-_TURNS = {
-    2: Image.Transpose.FLIP_LEFT_RIGHT,
-    3: Image.Transpose.ROTATE_180,
-    4: Image.Transpose.FLIP_TOP_BOTTOM,
-    5: Image.Transpose.TRANSPOSE,
-    6: Image.Transpose.ROTATE_270,
-    7: Image.Transpose.TRANSVERSE,
-    8: Image.Transpose.ROTATE_90,
-}
-_EXIF_ERRORS = (SyntaxError, ValueError, TypeError, LookupError, ArithmeticError, OSError, struct.error, Warning)
-_REASON_LENGTH = 120
-
-Image.init()  # registers the formats now, not from several threads at the first picture
 
 
-class UnreadableImage(Exception):
-    """A file that is not a picture, or a broken, refused or unsupported one; `reason` is one short line."""
-
-    def __init__(self, reason: str):
-        super().__init__(reason)
-        self.reason = reason
-
-
-def decode(path: str | os.PathLike, preprocessing: Preprocessing) -> UInt8[np.ndarray, "h w 3"]:
-    """Read a picture as RGB, upright, resized to `preprocessing.size` with its filter and fit.
+def decode(path: str | os.PathLike | bytes, preprocessing: Preprocessing) -> UInt8[np.ndarray, "h w 3"]:
+    """Read a picture (a file, or a file's bytes) as RGB, upright, resized to `preprocessing.size` with filter and fit.
 
     The result equals Pillow's `resize` (with "crop": `ImageOps.fit`) of the full picture, turned as its EXIF
-    orientation says, with one exception: a JPEG at least four times as large as needed is decoded at a reduced scale
-    that leaves at least twice the wanted size (not with "nearest").
+    orientation says, with two exceptions (neither with "nearest"): a JPEG at least four times as large as needed is
+    decoded at a reduced scale that leaves at least twice the wanted size, and pictures over 16 million pixels are
+    reduced likewise, by the mean of boxes.
 
     Alpha: a constant 255 is dropped, anything else is laid over white. 16-bit grey is divided by 257. 32-bit integer
     and float grey is taken to have the smallest white of 1 (float only), 255 and 65535 that holds its values; others
     are refused. CMYK, LAB and palettes are converted by Pillow. Of several frames the first is taken.
 
-    Raises `UnreadableImage` for everything that goes wrong with the file, a missing file too.
+    Raises `UnreadableImage` for everything that goes wrong with the file, a missing file too, and for a picture over
+    `MAX_PIXELS` or one that takes more than `image_files.MAX_MEMORY` to decode.
     """
     height, width = preprocessing.size
-    with _opened(path) as image:
-        extent = None
+    with ExitStack() as held, opened(path) as image:
+        extent, full = None, image.size
         if image.format in ("JPEG", "MPO") and preprocessing.resize != "nearest":
-            turned = _orientation(image) > 4
+            turned = header_orientation(image) > 4
             drafted = image.draft(None, (2 * height, 2 * width) if turned else (2 * width, 2 * height))
             extent = drafted[1][2:] if drafted else None
-        return _pixels(image, extent, preprocessing)
-
-
-def probe(path: str | os.PathLike) -> tuple[int, int, str]:
-    """Width, height and format by the header alone, before any EXIF orientation; cheap (about 0.2 ms).
-
-    Raises `UnreadableImage`. A file that passes may still fail in `decode`.
-    """
-    with _opened(path) as image:
-        return image.width, image.height, "JPEG" if image.format == "MPO" else str(image.format)
+        reduced = _factors(image, preprocessing, header_orientation(image)) != (1, 1)
+        held.enter_context(room(image, full, reduced=reduced))
+        pixels = _pixels(image, extent, preprocessing)
+        image.close()
+        del image  # a picture's memory is free before another one takes the room
+    return pixels
 
 
 def to_pixels(images: Any, preprocessing: Preprocessing) -> UInt8[np.ndarray, "n h w 3"]:
@@ -108,7 +90,7 @@ def _any_to_pixels(image: Any, preprocessing: Preprocessing) -> UInt8[np.ndarray
             image = np.asarray(image)
             _check_array(image, "(h, w, 3)", 3)
             image = Image.fromarray(image)
-        with _wrapped():
+        with wrapped():
             return _pixels(image, None, preprocessing)
     except UnreadableImage as error:
         raise UserError(f"{image if isinstance(image, str | os.PathLike) else 'image'}: {error.reason}") from error
@@ -122,32 +104,6 @@ def _check_array(array: np.ndarray, wanted: str, dimensions: int) -> None:
         )
 
 
-@contextmanager
-def _opened(path: str | os.PathLike) -> Iterator[Image.Image]:
-    """Open a picture without reading its pixels; whatever goes wrong, here or in the caller's block, is wrapped."""
-    with _wrapped():
-        status = os.stat(path)
-        if not stat.S_ISREG(status.st_mode):  # opening a named pipe would wait for ever
-            raise UnreadableImage("not a regular file")
-        if status.st_size == 0:
-            raise UnreadableImage("empty file")
-        with open(path, "rb") as file, Image.open(file, formats=FORMATS) as image:
-            if image.width * image.height > MAX_PIXELS:
-                raise UnreadableImage(f"{image.width}x{image.height}, over the limit of {MAX_PIXELS} pixels")
-            yield image
-
-
-@contextmanager
-def _wrapped() -> Iterator[None]:
-    """Turn every exception into `UnreadableImage`: what Pillow raises for hostile bytes is not enumerable."""
-    try:
-        yield
-    except UnreadableImage:
-        raise
-    except Exception as error:
-        raise UnreadableImage(_reason(error)) from error
-
-
 def _pixels(
     image: Image.Image, extent: tuple[float, float] | None, preprocessing: Preprocessing
 ) -> UInt8[np.ndarray, "h w 3"]:
@@ -155,37 +111,23 @@ def _pixels(
     height, width = preprocessing.size
     image.load()
     # Only now: other formats than JPEG may hold the tag behind the pixels, and Pillow has turned a TIFF already.
-    orientation = _orientation(image)
-    picture = _to_rgb(image)
-    if orientation in _TURNS:
-        picture = picture.transpose(_TURNS[orientation])
-    box = _box(picture.size, extent or (float(image.width), float(image.height)), orientation)
+    way = orientation(image)
+    extent = extent or (float(image.width), float(image.height))
+    factors = _factors(image, preprocessing, way)
+    picture = upright_rgb(image, factors)
+    box = _box(picture.size, (extent[0] / factors[0], extent[1] / factors[1]), way)
     if preprocessing.fit == "crop":
         box = _centre(box, width / height)
     return np.array(picture.resize((width, height), _FILTERS[preprocessing.resize], box=box))
 
 
-def _reason(error: Exception) -> str:
-    """One short line for an exception from Pillow or the file system, without the file's name."""
-    if isinstance(error, UnidentifiedImageError):
-        return "no JPEG, PNG, WebP, BMP, GIF or TIFF image"
-    if isinstance(error, Image.DecompressionBombError | Image.DecompressionBombWarning):
-        return f"over the limit of {MAX_PIXELS} pixels"
-    if isinstance(error, MemoryError):
-        return "not enough memory"
-    text = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-    line = " ".join(text.split()) or type(error).__name__
-    line = "".join(character if character.isprintable() else "?" for character in line)
-    return line if len(line) <= _REASON_LENGTH else line[: _REASON_LENGTH - 3] + "..."
-
-
-def _orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none, or where the EXIF block is broken."""
-    try:
-        value = image.getexif().get(ExifTags.Base.Orientation, 1)
-    except _EXIF_ERRORS:
-        return 1
-    return int(value) if value in _TURNS else 1
+def _factors(image: Image.Image, preprocessing: Preprocessing, way: int) -> tuple[int, int]:
+    """By how much a large picture is reduced before it is resized: at least twice the wanted size is left."""
+    if image.width * image.height <= LARGE or preprocessing.resize == "nearest":
+        return (1, 1)
+    height, width = preprocessing.size if way < 5 else preprocessing.size[::-1]
+    across, down = max(1, image.width // (2 * width)), max(1, image.height // (2 * height))
+    return (across, down) if preprocessing.fit == "stretch" else (min(across, down), min(across, down))
 
 
 def _box(size: tuple[int, int], extent: tuple[float, float], orientation: int) -> tuple[float, float, float, float]:
@@ -208,31 +150,3 @@ def _centre(box: tuple[float, float, float, float], ratio: float) -> tuple[float
     left += (right - left - width) / 2
     top += (bottom - top - height) / 2
     return (left, top, min(left + width, right), min(top + height, bottom))
-
-
-def _to_rgb(image: Image.Image) -> Image.Image:
-    """Any of Pillow's modes as 8-bit RGB."""
-    if image.mode in ("I", "F") or image.mode.startswith("I;16"):
-        image = _eight_bit(image)
-    if not image.has_transparency_data:
-        return image if image.mode == "RGB" else image.convert("RGB")
-    blended = image.convert("RGBA")
-    alpha, colours = blended.getchannel("A"), blended.convert("RGB")
-    if alpha.getextrema() == (255, 255):
-        return colours
-    white = Image.new("RGB", colours.size, "white")
-    white.paste(colours, mask=alpha)
-    return white
-
-
-def _eight_bit(image: Image.Image) -> Image.Image:
-    """Deep grey levels as 8-bit ones, rounded; Pillow's own conversion clips them."""
-    values = np.asarray(image)
-    if image.mode.startswith("I;16"):
-        return Image.fromarray(((values.astype(np.uint32) + 128) // 257).astype(np.uint8))
-    low, high = float(values.min()), float(values.max())
-    # Such a file does not say what its white is, and its own maximum would change with every picture.
-    whites = [white for white in ((1, 255, 65535) if image.mode == "F" else (255, 65535)) if high <= white]
-    if not (low >= 0 and whites):  # NaN fails here too
-        raise UnreadableImage(f"32-bit grey levels from {low:g} to {high:g}; only 0..1, 0..255 and 0..65535 are known")
-    return Image.fromarray((values * (255 / whites[0]) + 0.5).astype(np.uint8))

@@ -1,86 +1,24 @@
 """Folders of images as data sets: one sub-folder a class, found by what the files are, not by what they are called."""
 
-import hashlib
 import os
 import re
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import SupportsIndex
 
 import numpy as np
-from jaxtyping import Int32
 
-from jaxcam.data.decode import UnreadableImage, probe
+from jaxcam.data.image_files import UnreadableImage, probe
+from jaxcam.data.images import ImageSet
 from jaxcam.errors import UserError
 
 SPLITS = {"train": ("train", "training"), "valid": ("valid", "val", "validation"), "test": ("test", "testing")}
 """split -> the folder names it goes by, in any case"""
 _NOISE = {"__macosx", "thumbs.db", "desktop.ini"}
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # would break tables, pages and terminals
+UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")  # would break tables, pages and terminals
 _CHUNK = 64
 _THREADS = 16
-
-
-@dataclass(frozen=True, eq=False)
-class ImageSet:
-    """The images of one folder, by class, as a table of rows; nothing is decoded yet."""
-
-    name: str
-    """the split's or the folder's name in lower case: "train", "valid", ..."""
-    root: Path
-    """the folder that `paths` start from"""
-    class_names: tuple[str, ...]
-    """the sub-folders' names, sorted, or the classifier's classes where these were given"""
-    paths: tuple[str, ...]
-    """relative to `root`, with "/", sorted within each class"""
-    labels: Int32[np.ndarray, " n"]
-    """index into `class_names`; -1 where the folder is none of them"""
-    skipped: tuple[tuple[str, str], ...] = ()
-    """(path, reason) of the files that are not images"""
-    ignored: int = 0
-    """hidden and system entries (`.DS_Store`, `__MACOSX`, `Thumbs.db`), counted but not listed"""
-
-    def __post_init__(self):
-        if len(self.paths) != len(self.labels):
-            raise ValueError(f"{len(self.paths)} paths but {len(self.labels)} labels")
-        if len(self.labels) and not (self.labels.min() >= -1 and self.labels.max() < len(self.class_names)):
-            raise ValueError(f"labels must lie in -1..{len(self.class_names) - 1}")
-
-    def __len__(self) -> int:
-        return len(self.paths)
-
-    @property
-    def folder_names(self) -> tuple[str, ...]:
-        """The name of the class folder of every row, also where it is none of `class_names`."""
-        return tuple(path.split("/", 1)[0] for path in self.paths)
-
-    def file(self, row: SupportsIndex) -> Path:
-        """Where the image of a row lies."""
-        return self.root / self.paths[row]
-
-    def counts(self) -> dict[str, int]:
-        """Number of images of each class; rows with label -1 are in none."""
-        counts = np.bincount(self.labels[self.labels >= 0], minlength=len(self.class_names))
-        return {name: int(count) for name, count in zip(self.class_names, counts, strict=True)}
-
-    def subset(self, indices: Sequence[int] | np.ndarray) -> "ImageSet":
-        """The given rows, in the given order, with the same classes; `skipped` and `ignored` stay behind."""
-        rows = np.asarray(indices, dtype=np.int64)
-        paths = tuple(self.paths[row] for row in rows)
-        return ImageSet(self.name, self.root, self.class_names, paths, self.labels[rows])
-
-    def fingerprint(self) -> str:
-        """SHA-256 over every row's path and file size; tells whether a stored result belongs to these files."""
-        digest = hashlib.sha256()
-        for row, path in enumerate(self.paths):
-            try:
-                size = self.file(row).stat().st_size
-            except OSError:
-                size = -1  # gone since the folder was read
-            digest.update(f"{size} {path}\0".encode())
-        return digest.hexdigest()
 
 
 def find_splits(root: str | os.PathLike) -> dict[str, Path]:
@@ -94,7 +32,7 @@ def find_splits(root: str | os.PathLike) -> dict[str, Path]:
     root = _folder(root)
     found: dict[str, Path] = {}
     for entry in _entries(root):
-        split = _split_of(entry.name)
+        split = split_of(entry.name)
         if split is None or not entry.is_dir() or not _holds_folders(Path(entry.path)):
             continue
         if split in found:
@@ -108,7 +46,7 @@ def load_split(root: str | os.PathLike, split: str, *, class_names: Sequence[str
 
     Raises `UserError` as `load_folder` does, and where there is no such split.
     """
-    name = _split_of(split)
+    name = split_of(split)
     if name is None:
         raise UserError(f"unknown split {split!r}; there are: {', '.join(SPLITS)}")
     splits = find_splits(root)
@@ -133,16 +71,16 @@ def load_folder(
     root = _folder(folder)
     if splits := find_splits(root):
         raise UserError(f"{root} is divided into {', '.join(splits)}; name one of these folders")
-    listing = _list(root)
+    listing = list_files(root)
     if not listing.folders:
         raise UserError(f"{root} has no sub-folders; one sub-folder of images for each class is expected")
-    if class_names is None and all(_split_of(folder) for folder in listing.folders):
+    if class_names is None and all(split_of(folder) for folder in listing.folders):
         raise UserError(f"the folders {', '.join(listing.folders)} of {root} are named like splits but hold no classes")
     if class_names is None and len(listing.folders) == 1:
         raise UserError(f"{root} has a single class folder, {listing.folders[0]!r}; at least two are needed")
 
     paths = []
-    for path, reason in zip(listing.files, _probe_all(root, listing.files), strict=True):
+    for path, reason in zip(listing.files, probe_all(root, listing.files), strict=True):
         if reason is None:
             paths.append(path)
         else:
@@ -150,10 +88,10 @@ def load_folder(
     skipped = sorted(listing.skipped)
     found = {path.split("/", 1)[0] for path in paths}
     if not paths:
-        raise UserError(f"no readable image in {root}: {_told(skipped)}")
+        raise UserError(f"no readable image in {root}: {told(skipped)}")
     if class_names is None and (empty := [folder for folder in listing.folders if folder not in found]):
         own = [item for item in skipped if item[0].split("/", 1)[0] == empty[0]]
-        raise UserError(f"class folder {empty[0]!r} of {root} has no readable image: {_told(own)}")
+        raise UserError(f"class folder {empty[0]!r} of {root} has no readable image: {told(own)}")
 
     names = tuple(listing.folders if class_names is None else class_names)
     index = {class_name: label for label, class_name in enumerate(names)}
@@ -171,7 +109,7 @@ class _Listing:
     ignored: int = 0
 
 
-def _list(root: Path) -> _Listing:
+def list_files(root: Path) -> _Listing:
     """Walk a folder without following links to folders; paths are relative to it."""
     listing = _Listing()
     real_root = os.path.realpath(root)
@@ -187,8 +125,8 @@ def _list(root: Path) -> _Listing:
             path = f"{folder}/{entry.name}" if folder else entry.name
             if _is_noise(entry.name):
                 listing.ignored += 1
-            elif _UNPRINTABLE.search(entry.name):
-                listing.skipped.append((_UNPRINTABLE.sub("?", path), "name is not UTF-8 or has control characters"))
+            elif UNPRINTABLE.search(entry.name):
+                listing.skipped.append((UNPRINTABLE.sub("?", path), "name is not UTF-8 or has control characters"))
             elif entry.is_symlink() and (reason := _why_not_followed(entry.path, real_root)):
                 listing.skipped.append((path, reason))
             elif entry.is_dir():
@@ -202,7 +140,7 @@ def _list(root: Path) -> _Listing:
     return listing
 
 
-def _probe_all(root: Path, paths: list[str]) -> Iterator[str | None]:
+def probe_all(root: Path, paths: list[str]) -> Iterator[str | None]:
     """Why each file is no image, or None; in order. The files' headers are read by several threads."""
 
     def look(chunk: list[str]) -> list[str | None]:
@@ -260,7 +198,7 @@ def _holds_folders(folder: Path) -> bool:
         return False
 
 
-def _split_of(name: str) -> str | None:
+def split_of(name: str) -> str | None:
     return next((split for split, names in SPLITS.items() if name.lower() in names), None)
 
 
@@ -268,7 +206,7 @@ def _is_noise(name: str) -> bool:
     return name.startswith(".") or name.lower() in _NOISE
 
 
-def _told(skipped: list[tuple[str, str]]) -> str:
+def told(skipped: list[tuple[str, str]]) -> str:
     if not skipped:
         return "there are no files"
     path, reason = skipped[0]

@@ -1,6 +1,7 @@
 """Batches of images for a device: decoded by threads, in a fixed order, padded to one shape."""
 
 import os
+import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -10,13 +11,15 @@ import grain
 import numpy as np
 from jaxtyping import Bool, Int, Int32, UInt8
 
-from jaxcam.data.decode import UnreadableImage, decode
-from jaxcam.data.folder import ImageSet
+from jaxcam.data.decode import UnreadableImage
+from jaxcam.data.images import ImageSet
 from jaxcam.preprocessing import Preprocessing
 
 _MAX_THREADS = 32
 # Rows a task: grain's own work is about 40 us for each element, while the other threads wait for the interpreter.
 _PIECE = 8
+# Copying a prepared picture takes a few us only.
+_PREPARED_PIECE = 64
 
 Item = TypeVar("Item")
 Placed = TypeVar("Placed")
@@ -38,32 +41,82 @@ class Batch:
     """(row, reason) of the unreadable images of this batch"""
 
 
-Example = tuple[int, np.ndarray | None, str]
-"""row, pixels (None: padding or unreadable), reason"""
+class Pieces:
+    """Random access for grain: piece k decodes some rows of one batch straight into that batch's array.
 
+    `rows_of(batch)` gives a batch's rows, -1 for padding; batches are counted from 0, pieces from 0 over all batches.
+    """
 
-class _Pieces:
-    """Random access for grain: the k-th piece of the padded order, at most `_PIECE` rows of one batch, decoded."""
-
-    def __init__(self, image_set: ImageSet, preprocessing: Preprocessing, order: np.ndarray, batch_size: int):
-        self.image_set, self.preprocessing = image_set, preprocessing
-        self.table = order.reshape(-1, batch_size).tolist()
-        self.pieces_a_batch = -(-batch_size // _PIECE)
+    def __init__(
+        self,
+        image_set: ImageSet,
+        preprocessing: Preprocessing,
+        rows_of: Callable[[int], Int[np.ndarray, " b"]],
+        count: int,
+        batch_size: int,
+    ):
+        image_set.check(preprocessing)
+        self.image_set, self.preprocessing, self.rows_of = image_set, preprocessing, rows_of
+        self.count, self.batch_size = count, batch_size
+        source = image_set.source
+        self.prepared = source if source is not None and source.applied is not None else None
+        self.size = _PREPARED_PIECE if self.prepared else _PIECE
+        self.pieces_a_batch = -(-batch_size // self.size)
+        self.open: dict[int, np.ndarray] = {}
+        self.lock = threading.Lock()
 
     def __len__(self) -> int:
-        return len(self.table) * self.pieces_a_batch
+        return self.count * self.pieces_a_batch
 
-    def __getitem__(self, position: int) -> list[Example]:
+    def __getitem__(self, position: int) -> list[tuple[int, str]]:
+        """Fill a piece; (place in the batch, reason) of what could not be read."""
         batch, piece = divmod(position, self.pieces_a_batch)
-        return [self._decode(row) for row in self.table[batch][piece * _PIECE : (piece + 1) * _PIECE]]
+        first = piece * self.size
+        rows = self.rows_of(batch)[first : first + self.size]
+        out = self.images(batch)[first : first + self.size]
+        if self.prepared is not None:
+            return self._gather(rows, out, first)
+        errors = []
+        for place, row in enumerate(rows.tolist()):
+            if row < 0:
+                out[place] = 0
+                continue
+            try:
+                out[place] = self.image_set.decode(row, self.preprocessing)
+            except UnreadableImage as error:
+                out[place] = 0
+                errors.append((first + place, error.reason))
+        return errors
 
-    def _decode(self, row: int) -> Example:
-        if row < 0:
-            return row, None, ""
-        try:
-            return row, decode(self.image_set.file(row), self.preprocessing), ""
-        except UnreadableImage as error:
-            return row, None, error.reason
+    def _gather(self, rows: np.ndarray, out: np.ndarray, first: int) -> list[tuple[int, str]]:
+        known = np.flatnonzero(rows >= 0)
+        places = rows if self.image_set.places is None else self.image_set.places[rows]
+        if len(known) == len(rows):
+            errors = self.prepared.gather(places, out)  # type: ignore[union-attr]
+            return [(first + place, reason) for place, reason in errors.items()]
+        out[:] = 0
+        pixels = np.empty((len(known), *out.shape[1:]), np.uint8)
+        errors = self.prepared.gather(places[known], pixels)  # type: ignore[union-attr]
+        out[known] = pixels
+        return [(first + int(known[place]), reason) for place, reason in errors.items()]
+
+    def images(self, batch: int) -> np.ndarray:
+        """The array that the pieces of a batch fill."""
+        with self.lock:
+            if batch not in self.open:
+                self.open[batch] = np.empty((self.batch_size, *self.preprocessing.size, 3), np.uint8)
+            return self.open[batch]
+
+    def collect(self, batch: int, errors: list[tuple[int, str]]) -> Batch:
+        """A batch all of whose pieces are filled."""
+        with self.lock:
+            images = self.open.pop(batch)
+        index = self.rows_of(batch).astype(np.int32)
+        labels = np.where(index >= 0, self.image_set.labels[index] if len(self.image_set) else -1, -1)
+        mask = index >= 0
+        mask[[place for place, _ in errors]] = False
+        named = tuple((int(index[place]), reason) for place, reason in errors)
+        return Batch(images, labels.astype(np.int32), index, mask, named)
 
 
 def batches(
@@ -81,11 +134,12 @@ def batches(
     The last batch is filled up with padding (-1; `order` may hold -1 itself). `start` is the first batch to deliver:
     what follows equals what an uninterrupted pass would have given. `threads` (default: one for each core, at most 32)
     decode up to `ahead` batches, or one piece of 8 images each, before they are asked for. An unreadable image becomes
-    a masked row of zeros and an entry in `errors`.
+    a masked row of zeros and an entry in `errors`. Of a prepared set the rows are copied, not decoded.
 
     Close the iterator, or let go of it, to stop early: waiting work is dropped and the threads end.
 
-    Raises `ValueError` for a batch size, start or row that is out of range.
+    Raises `ValueError` for a batch size, start or row that is out of range, `UserError` for a set that was prepared for
+    another size.
     """
     rows = np.arange(len(image_set)) if order is None else np.asarray(order, dtype=np.int64).reshape(-1)
     if batch_size < 1 or ahead < 1 or (threads is not None and threads < 1):
@@ -97,37 +151,23 @@ def batches(
         raise ValueError(f"start must lie in 0..{count} (the number of batches), got {start}")
     padded = np.full(count * batch_size, -1, dtype=np.int64)
     padded[: len(rows)] = rows
-    threads = min(_cores(), _MAX_THREADS) if threads is None else threads
-    return _deliver(_Pieces(image_set, preprocessing, padded[start * batch_size :], batch_size), threads, ahead)
+    table = padded.reshape(-1, batch_size)[start:]
+    pieces = Pieces(image_set, preprocessing, lambda batch: table[batch], len(table), batch_size)
+    return deliver(pieces, threads, ahead)
 
 
-def _deliver(pieces: _Pieces, threads: int, ahead: int) -> Iterator[Batch]:
+def deliver(pieces: Pieces, threads: int | None = None, ahead: int = 2) -> Iterator[Batch]:
+    """The batches of `pieces`, filled by threads up to `ahead` batches before they are asked for."""
     if not len(pieces):
         return
-    each = pieces.pieces_a_batch
+    threads, each = min(cores(), _MAX_THREADS) if threads is None else threads, pieces.pieces_a_batch
     options = grain.ReadOptions(num_threads=threads, prefetch_buffer_size=max(ahead * each, threads))
-    decoded = iter(grain.MapDataset.source(pieces).to_iter_dataset(options))
+    filled = iter(grain.MapDataset.source(pieces).to_iter_dataset(options))
     try:
-        for _ in pieces.table:
-            yield _collect([example for _ in range(each) for example in next(decoded)], pieces)
+        for batch in range(pieces.count):
+            yield pieces.collect(batch, [error for _ in range(each) for error in next(filled)])
     finally:
-        decoded.close()
-
-
-def _collect(examples: list[Example], pieces: _Pieces) -> Batch:
-    images = np.zeros((len(examples), *pieces.preprocessing.size, 3), np.uint8)
-    labels, index = np.full((2, len(examples)), -1, np.int32)
-    mask = np.zeros(len(examples), bool)
-    errors = []
-    for place, (row, pixels, reason) in enumerate(examples):
-        index[place] = row
-        if row >= 0:
-            labels[place] = pieces.image_set.labels[row]
-        if pixels is not None:
-            images[place], mask[place] = pixels, True
-        elif row >= 0:
-            errors.append((row, reason))
-    return Batch(images, labels, index, mask, tuple(errors))
+        filled.close()
 
 
 def epoch_order(count: int, *, seed: int, epoch: int) -> Int[np.ndarray, " n"]:
@@ -195,6 +235,6 @@ class DecodeReport:
         return lines + ([f"  and {len(rows) - limit} more"] if len(rows) > limit else [])
 
 
-def _cores() -> int:
+def cores() -> int:
     """Cores this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1

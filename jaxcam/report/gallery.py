@@ -2,12 +2,15 @@
 
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 
 from jaxcam.data.decode import UnreadableImage
 from jaxcam.maps import render
 from jaxcam.maps.layout import describe_flags
+from jaxcam.maps.reader import Maps
+from jaxcam.maps.shown import pictured
 from jaxcam.report import pictures
 from jaxcam.report.gather import Run, Split
 from jaxcam.report.summary import number
@@ -126,8 +129,8 @@ def _read_maps(split: Split, rows: np.ndarray) -> _Maps | None:
     store = split.store
     if store is None or not len(rows):
         return None
-    read = {method: store.read(method, rows) for method in store.methods}
-    read = {method: maps if maps.ndim == 4 else maps[:, None] for method, maps in read.items()}
+    maps = Maps(store, rows, names=split.classes)
+    read = {method: pictured(maps, method, store.read(method, rows)) for method in store.methods}
     return _Maps(read, store.read("targets", rows), store.read("flags", rows))
 
 
@@ -163,13 +166,13 @@ def _photo(run: Run, split: Split, row: int) -> tuple[str | None, float, str]:
     """The picture as a data URI, its width / height, and why there is none."""
     size = run.preprocessing.get("size")
     crop = (int(size[0]), int(size[1])) if run.cropped and isinstance(size, list) and len(size) == 2 else None
-    file = split.file(row)
-    if file is None:
-        return None, 1.0, "where the picture lies is not known"
-    if not file.is_file():
-        return None, 1.0, "the file is no longer there"
     try:
-        image = pictures.open_picture(file, longest=PHOTO_WIDTH, crop_to=crop)
+        raw = split.picture(row)
+        if raw is None:
+            return None, 1.0, "where the picture lies is not known"
+        if isinstance(raw, Path) and not raw.is_file():
+            return None, 1.0, "the file is no longer there"
+        image = pictures.open_picture(raw, longest=PHOTO_WIDTH, crop_to=crop)
     except UnreadableImage as error:
         return None, 1.0, error.reason
     return pictures.thumbnail(image, PHOTO_WIDTH), image.shape[1] / image.shape[0], ""
@@ -192,7 +195,8 @@ def _heats(split: Split, maps: _Maps, position: int, shown: list[int], predicted
     first = predicted if predicted in here else (here[0] if here else -1)
     for number_of_method, (method, values) in enumerate(maps.maps.items()):
         own = values[position]
-        chosen = {target: own[targets.index(target)] for target in here}
+        # One map for several targets: the class plays no part in it.
+        chosen = {target: own[targets.index(target) if len(own) > 1 else 0] for target in here}
         chosen = {target: one for target, one in chosen.items() if np.isfinite(one).any()}
         low, high = render.value_range(np.stack(list(chosen.values()))) if chosen else (0.0, 0.0)
         for target, one in chosen.items():

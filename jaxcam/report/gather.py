@@ -2,7 +2,7 @@
 
 import csv
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -10,6 +10,10 @@ from typing import Any
 
 import numpy as np
 
+from jaxcam.data.images import Raw
+from jaxcam.data.prepared import is_prepared
+from jaxcam.data.sets import reader
+from jaxcam.data.tfds import is_tfds
 from jaxcam.errors import UserError
 from jaxcam.maps.store import MapStore
 
@@ -31,6 +35,8 @@ class Split:
     flags: tuple[str, ...]
     store: MapStore | None = None
     root: Path | None = None
+    reader: Callable[[str], Raw] | None = None
+    """reads a picture by its path, where they are kept in no folder of files"""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -59,6 +65,18 @@ class Split:
         if self.root is None or inner.is_absolute() or ".." in inner.parts:
             return None
         return self.root / inner
+
+    def picture(self, row: int) -> Raw | None:
+        """The picture as it is kept; None where that is unknown or would lead out of the image folder.
+
+        Raises `UnreadableImage` where it is known to be broken.
+        """
+        if self.reader is None:
+            return self.file(row)
+        try:
+            return self.reader(self.paths[row])
+        except KeyError:
+            return None
 
     def _index(self, names: tuple[str, ...]) -> np.ndarray:
         index = {name: position for position, name in enumerate(self.classes)}
@@ -159,7 +177,7 @@ def _splits(folder: Path, config: Mapping[str, Any], notes: list[str]) -> tuple[
             continue
         store = _store(stores.pop(table.stem, None), split, notes)
         root = _root(split, store, config, folder)
-        splits.append(replace(split, store=store, root=root))
+        splits.append(replace(split, store=store, root=root, reader=_reader(split, root, notes)))
     for name in stores:
         notes.append(f"maps/{name}.zarr has no predictions/{name}.csv beside it and is not shown.")
     rank = {name: position for position, name in enumerate(SPLIT_ORDER[:-1])} | {SPLIT_ORDER[-1]: 99}
@@ -235,6 +253,7 @@ def _root(split: Split, store: MapStore | None, config: Mapping[str, Any], folde
     candidates: list[Path] = []
     if store is not None and isinstance(store.manifest.get("root"), str):
         candidates.append(Path(store.manifest["root"]))
+    candidates += _recorded(folder / "data.json", split.name)
     data = config.get("data")
     data = data if isinstance(data, dict) else {}
     if isinstance(data.get("folder"), str) and data["folder"]:
@@ -243,6 +262,9 @@ def _root(split: Split, store: MapStore | None, config: Mapping[str, Any], folde
         candidates += [*(base / name for name in inner), base]
         if base.is_dir():
             candidates += sorted(entry for entry in base.iterdir() if entry.is_dir())
+    for path in candidates:
+        if is_tfds(str(path)) or is_prepared(path) or is_prepared(path.parent):
+            return path
     candidates += [folder / path for path in candidates if not path.is_absolute()]
     for path in candidates:
         attempt = replace(split, root=path)
@@ -250,3 +272,21 @@ def _root(split: Split, store: MapStore | None, config: Mapping[str, Any], folde
         if any(file is not None and file.is_file() for file in files):
             return path
     return candidates[0] if candidates else None
+
+
+def _recorded(path: Path, split: str) -> list[Path]:
+    """Where a run's `data.json` says that the pictures of a split lie."""
+    try:
+        root = json.loads(path.read_bytes())["sets"][split]["root"]
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+    return [Path(root)] if isinstance(root, str) else []
+
+
+def _reader(split: Split, root: Path | None, notes: list[str]) -> Callable[[str], Raw] | None:
+    """Reads the pictures of a split that are kept in no folder of files."""
+    try:
+        return None if root is None else reader(root)
+    except UserError as error:
+        notes.append(f"The pictures of {split.name} cannot be shown: {error}.")
+        return None

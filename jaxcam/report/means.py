@@ -4,7 +4,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from jaxcam.data.decode import UnreadableImage, decode
+from jaxcam.data.decode import UnreadableImage
+from jaxcam.data.images import decode_raw
 from jaxcam.maps.store import MapStore
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.report import pictures
@@ -88,7 +89,7 @@ def mean_rows(run: Run, split: Split) -> list[MeanRow]:
             "all": "the picture's own class",
         }
         target = str(store.manifest.get("targets", "predicted"))
-        words = explained.get(target, f"class {target}")
+        words = explained.get(target, f"class {target}" if target in split.classes else f"the first of {target}")
         hidden = len(split.classes) - len(shown)
         total = int((labels >= 0).sum())
         found.append(MeanRow(split.name, method, words, len(rows), total, high, classes, hidden))
@@ -99,7 +100,7 @@ def mean_maps(store: MapStore, method: str, rows: np.ndarray, labels: np.ndarray
     """Sum over each class' maps, each scaled to sum 1, and how many there were: (k, h, w) and (k,).
 
     Of a signed map the positive part counts. Maps that are NaN or have no positive value are left out. Where the store
-    holds a map of every class, the one of the picture's own class is taken.
+    holds several maps an image, the one of the picture's own class is taken, or the first one.
     """
     classes = store.shapes["logits"][1]
     sums = np.zeros((classes, *store.shapes[method][-2:]))
@@ -108,13 +109,18 @@ def mean_maps(store: MapStore, method: str, rows: np.ndarray, labels: np.ndarray
         block = rows[start : start + BLOCK]
         maps = store.read(method, block).astype(np.float64)
         if maps.ndim == 4:
-            maps = maps[np.arange(len(block)), labels[block] if maps.shape[1] > 1 else 0]
+            maps = maps[np.arange(len(block)), _place_of(store.read("targets", block), labels[block])]
         maps = np.maximum(np.where(np.isfinite(maps), maps, 0.0), 0.0)
         totals = maps.sum((1, 2))
         alive = totals > 0
         np.add.at(sums, labels[block][alive], maps[alive] / totals[alive, None, None])
         used += np.bincount(labels[block][alive], minlength=classes)
     return sums, used
+
+
+def _place_of(targets: np.ndarray, labels: np.ndarray) -> np.ndarray:
+    """Which of an image's maps is of its own class; the first where none is (its maps are of other classes)."""
+    return (targets == labels[:, None]).argmax(1)
 
 
 def mean_photo(run: Run, split: Split, rows: np.ndarray, size: tuple[int, int]) -> str | None:
@@ -126,11 +132,11 @@ def mean_photo(run: Run, split: Split, rows: np.ndarray, size: tuple[int, int]) 
     prepared = Preprocessing(size=small, fit="crop" if run.cropped else "stretch")
     total, count = np.zeros((*small, 3)), 0
     for row in rows.tolist():
-        file = split.file(row)
-        if file is None:
-            continue
         try:
-            total += decode(file, prepared)
+            raw = split.picture(row)
+            if raw is None:
+                continue
+            total += decode_raw(raw, prepared)
         except UnreadableImage:
             continue  # counted and listed with the gallery
         count += 1

@@ -1,6 +1,7 @@
 """Pictures inside a page: images and coloured maps as data URIs."""
 
 import base64
+import io
 from pathlib import Path
 from typing import Literal
 
@@ -8,7 +9,8 @@ import numpy as np
 from jaxtyping import Num, UInt8
 from PIL import ExifTags, Image, features
 
-from jaxcam.data.decode import decode, probe
+from jaxcam.data.decode import probe
+from jaxcam.data.images import Raw, decode_raw
 from jaxcam.maps import render
 from jaxcam.preprocessing import Preprocessing
 
@@ -32,7 +34,16 @@ def thumbnail(
 
 
 def heat(values: Num[np.ndarray, "h w"], *, low: float, high: float, colormap: str | None = None) -> str:
-    """A map in colours as a data URI, enlarged by the half-pixel rule before it is coloured."""
+    """A map in colours as a data URI, enlarged by the half-pixel rule before it is coloured.
+
+    A map that is larger (one value a pixel) is shrunk first, by means over blocks.
+    """
+    block = max(1, max(values.shape) // HEAT_WIDTH)
+    if block > 1:
+        height, width = (max(1, side // block) for side in values.shape)
+        block_h, block_w = values.shape[0] // height, values.shape[1] // width
+        cut = np.nan_to_num(values[: height * block_h, : width * block_w].astype(np.float32), posinf=high, neginf=low)
+        values = cut.reshape(height, block_h, width, block_w).mean((1, 3))
     scale = HEAT_WIDTH / max(values.shape)
     size = max(1, round(values.shape[0] * scale)), max(1, round(values.shape[1] * scale))
     large = render.resize_map(np.nan_to_num(values.astype(np.float32), posinf=high, neginf=low), size)
@@ -41,28 +52,31 @@ def heat(values: Num[np.ndarray, "h w"], *, low: float, high: float, colormap: s
     return thumbnail(colours, max(size), quality=80)
 
 
-def open_picture(path: Path, *, longest: int, crop_to: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
+def open_picture(raw: Raw, *, longest: int, crop_to: tuple[int, int] | None = None) -> UInt8[np.ndarray, "h w 3"]:
     """The part of an image that the network saw, upright, in its own proportions and at most `longest` pixels long.
 
     `crop_to` is the (height, width) that the network cuts out of the centre; None where it stretches the whole image.
-    Raises `UnreadableImage`.
+    Pixels of a prepared set are what the network saw already. Raises `UnreadableImage`.
     """
-    whole = _upright_size(path)
+    if isinstance(raw, np.ndarray):
+        whole, crop_to = (raw.shape[1], raw.shape[0]), None
+    else:
+        whole = _upright_size(raw)
     width, height = whole
     if crop_to is not None:
         share = min(whole[1] / crop_to[0], whole[0] / crop_to[1])
         height, width = round(crop_to[0] * share), round(crop_to[1] * share)
     scale = min(1.0, longest / max(width, height))
     size = max(1, round(height * scale)), max(1, round(width * scale))
-    return decode(path, Preprocessing(size=size, fit="stretch" if crop_to is None else "crop"))
+    return decode_raw(raw, Preprocessing(size=size, fit="stretch" if crop_to is None else "crop"))
 
 
-def _upright_size(path: Path) -> tuple[int, int]:
-    width, height, kind = probe(path)
+def _upright_size(raw: Path | bytes) -> tuple[int, int]:
+    width, height, kind = probe(raw)
     if kind == "TIFF":  # Pillow turns these itself
         return width, height
     try:
-        with Image.open(path) as image:
+        with Image.open(io.BytesIO(raw) if isinstance(raw, bytes) else raw) as image:
             turned = image.getexif().get(ExifTags.Base.Orientation, 1) in (5, 6, 7, 8)
     except (OSError, ValueError, TypeError, LookupError, SyntaxError, ArithmeticError):
         turned = False  # as `decode` does where the EXIF block is broken

@@ -22,11 +22,11 @@ def train(config: Config, run: Path, *, progress: Progress) -> Classifier:
     if (run / "classifier" / DESCRIPTION).exists():
         progress.say(f"{run} is complete; nothing to do (give another --out to train again)")
         return Classifier.load(run / "classifier")
-    sets = image_sets(config.data, config.seed)
+    sets = image_sets(config.data, config.seed, preprocessing=config.preprocessing)
     classifier = initial_classifier(config, sets["train"].class_names)
     phases.check(config.phases, classifier)
     # Only now: a folder with a config that cannot be trained would refuse the corrected one.
-    open_run(run, config)
+    open_run(run, config, sets)
     for images in sets.values():
         counts = ", ".join(f"{name} {count}" for name, count in images.counts().items())
         progress.say(f"{images.name}: {len(images)} pictures ({counts})")

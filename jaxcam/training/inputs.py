@@ -12,7 +12,7 @@ from jaxtyping import Bool, Int, Int32, Shaped
 
 from jaxcam import devices
 from jaxcam.classifier import Classifier
-from jaxcam.data.folder import ImageSet
+from jaxcam.data.images import ImageSet
 from jaxcam.data.loader import batches
 from jaxcam.errors import UserError
 from jaxcam.progress import Progress
