@@ -6,13 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
-from jaxtyping import Array, Float32, Int, PRNGKeyArray, UInt8
+from jaxtyping import Array, Float32, PRNGKeyArray, UInt8
 
 from jaxcam.errors import UserError
 from jaxcam.files import replace_file, write_json
@@ -75,14 +75,29 @@ class Classifier:
         self,
         images: Any,
         *,
-        methods: Sequence[str] = ("grad_cam",),
-        targets: Literal["predicted", "all"] | str | Int[np.ndarray, " n"] = "predicted",
-        stage: str | None = None,
-    ) -> dict[str, np.ndarray]:
-        """Raw maps by method, float32 (n, h, w) at the stage's resolution, or (n, k, h, w) for `targets="all"`."""
-        from jaxcam.maps.program import explain_images
+        methods: str | Sequence[str] = ("grad_cam",),
+        targets: Any = "predicted",
+        stage: str | Sequence[str] | None = None,
+        batch_size: int = 32,
+        **options: Any,
+    ) -> Mapping[str, np.ndarray]:
+        """Raw maps by method, float32, (n, h, w), or (n, t, h, w) where the targets ask for several maps an image.
 
-        return explain_images(self, self.prepare(images), methods=tuple(methods), targets=targets, stage=stage)
+        `images` as for `predict`. `methods` are names of `jaxcam.maps.options.METHODS`. `targets`: `"predicted"`,
+        `"second"`, `"all"`, `"top3"`, a class name, `"a-b"` (what speaks for a rather than b), several of these, or
+        class numbers (n,) or (n, t). `stage` names the stage or stages of the layer methods. `options` are `score`
+        (`"logit"` or `"probability"`), `fuse` and the settings of single methods (`window`, `steps`, `seed`, ...; see
+        `jaxcam.maps.options.MethodOptions`). All methods run in one program a batch. The result also holds `logits`,
+        `targets`, `scores` and `flags`, shows itself in notebooks, and has `.show()`: see
+        `jaxcam.maps.memory.Explanation`. Raises `UserError` for what the classifier cannot give.
+        """
+        from jaxcam.maps.memory import explain_images
+
+        names = (methods,) if isinstance(methods, str) else tuple(methods)
+        pixels = self.prepare(images)
+        return explain_images(
+            self, pixels, methods=names, targets=targets, stage=stage, batch_size=batch_size, **options
+        )
 
     def prepare(self, images: Any) -> UInt8[np.ndarray, "n h w 3"]:
         """Host-side part of the preprocessing: `uint8` RGB of the classifier's size."""

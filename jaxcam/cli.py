@@ -38,6 +38,29 @@ COMMANDS = {
     "data draw": Command(
         "data_draw", "draw", "Draw a set of pictures to try things on; an unfinished folder is completed."
     ),
+    "data scan": Command(
+        "data_scan",
+        "scan",
+        "Look at every file of a data set: what is broken, odd, there twice, or tells the classes apart by itself.",
+    ),
+    "data split": Command(
+        "data_split",
+        "split",
+        "Divide a set into train, valid and test, each class alike, near duplicates together; written as a manifest.",
+    ),
+    "data subset": Command(
+        "data_split",
+        "subset",
+        "Keep part of some classes, of the training pictures only unless told otherwise; written as a manifest.",
+    ),
+    "data merge": Command(
+        "data_split", "merge", "Several sets as one, with classes renamed or joined; written as a manifest."
+    ),
+    "data prepare": Command(
+        "data_prepare",
+        "prepare",
+        "Decode and resize every picture of a set once, for sets that are read many times; goes on where it stopped.",
+    ),
     "data augmentations": Command(
         "data_augmentations",
         "augmentations",

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jaxcam import devices, metrics
 from jaxcam.classifier import Classifier, Predictions
 from jaxcam.data.folder import ImageSet
 from jaxcam.data.loader import batches, prefetch_to_device
-from jaxcam.files import replace_file
+from jaxcam.files import replacing
 from jaxcam.progress import Progress
 
 TABLE_CLASSES = 12
@@ -74,27 +74,39 @@ def predict_set(
     return SetPredictions(images, logits, errors)
 
 
+Part = tuple[SetPredictions, Mapping[int, str]]
+"""predictions of some rows, and their flags in words by row of the part"""
+
+
 def write_predictions(path: Path, predictions: SetPredictions, flags: Mapping[int, str] | None = None) -> None:
     """Write `path,label,predicted,p_CLASS...,loss,flags`; unreadable images keep their row, with the reason."""
-    images, names = predictions.images, predictions.images.class_names
-    table = io.StringIO()
-    writer = csv.writer(table, lineterminator="\n")
-    writer.writerow(["path", "label", "predicted", *(f"p_{name}" for name in names), "loss", "flags"])
+    write_parts(path, predictions.images.class_names, [(predictions, flags or {})])
+
+
+def write_parts(path: Path, names: tuple[str, ...], parts: Iterable[Part]) -> None:
+    """The same table from predictions that come in parts, in order; only one part is held at a time."""
+    with replacing(path) as file:
+        table = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.writer(table, lineterminator="\n")
+        writer.writerow(["path", "label", "predicted", *(f"p_{name}" for name in names), "loss", "flags"])
+        for predictions, flags in parts:
+            writer.writerows(_rows(predictions, names, flags))
+        table.detach()
+
+
+def _rows(predictions: SetPredictions, names: tuple[str, ...], flags: Mapping[int, str]) -> Iterator[list[str]]:
+    images, nothing = predictions.images, ["", *("" for _ in names), ""]
     probabilities = Predictions(predictions.logits, names).probabilities
     for row, (image, folder) in enumerate(zip(images.paths, images.folder_names, strict=True)):
-        if row in predictions.errors:
-            reason = f"unreadable: {predictions.errors[row]}"
-            writer.writerow([image, folder, "", *("" for _ in names), "", reason])
-            continue
         logits, label = predictions.logits[row].astype(np.float64), images.labels[row]
-        if not np.isfinite(logits).all():
-            writer.writerow([image, folder, "", *("" for _ in names), "", "logits are NaN or infinite"])
-            continue
-        loss = "" if label < 0 else f"{np.logaddexp.reduce(logits) - logits[label]:.6g}"
-        flag = (flags or {}).get(row, "")
-        shares = (f"{p:.6f}" for p in probabilities[row])
-        writer.writerow([image, folder, names[int(logits.argmax())], *shares, loss, flag])
-    replace_file(path, table.getvalue().encode())
+        if row in predictions.errors:
+            yield [image, folder, *nothing, f"unreadable: {predictions.errors[row]}"]
+        elif not np.isfinite(logits).all():
+            yield [image, folder, *nothing, "logits are NaN or infinite"]
+        else:
+            loss = "" if label < 0 else f"{np.logaddexp.reduce(logits) - logits[label]:.6g}"
+            shares = (f"{p:.6f}" for p in probabilities[row].tolist())
+            yield [image, folder, names[int(logits.argmax())], *shares, loss, flags.get(row, "")]
 
 
 def summary(split: str, predictions: SetPredictions) -> str:

@@ -2,21 +2,30 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 from jaxcam.errors import UserError
 
 
-def replace_file(path: Path, content: bytes) -> None:
-    """Write `content` beside `path`, flush it to disk and move it into place."""
+@contextmanager
+def replacing(path: Path) -> Iterator[IO[bytes]]:
+    """A file to write to, beside `path`; when the block ends it is flushed to disk and moved into place."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.part")
     with open(part, "wb") as file:
-        file.write(content)
+        yield file
         file.flush()
         os.fsync(file.fileno())
     os.replace(part, path)
+
+
+def replace_file(path: Path, content: bytes) -> None:
+    """Write `content` beside `path`, flush it to disk and move it into place."""
+    with replacing(path) as file:
+        file.write(content)
 
 
 def write_json(path: Path, value: Any) -> None:

@@ -4,6 +4,7 @@ import os
 from pathlib import Path
 
 os.environ.setdefault("KERAS_BACKEND", "jax")
+os.environ.setdefault("JAXCAM_COMPILED", "off")  # commands called in this process leave nothing in the user's cache
 
 import jax
 import pytest

@@ -97,7 +97,7 @@ MISTAKES = {
     ("explain", "started"): "finish `jaxcam train` first",
     ("explain", "trained", "--stage", "conv9"): "unknown stage 'conv9'; this network has: conv1",
     ("explain", "trained", "--stage", "gap"): "stage 'gap' has no positions",
-    ("explain", "trained", "--methods", "lime"): "invalid choice 'lime'",
+    ("explain", "trained", "--methods", "limes"): "methods limes: give each once, of cam, grad_cam, ",
     ("explain", "trained", "--targets", "dog"): "unknown target 'dog'; there are: predicted, true, all, checks",
     ("explain", "trained", "--batch-size", "0"): "--batch-size is 0; it must be at least 1",
     ("explain", "trained", "--name", "../up"): "--name '../up' becomes a file's name",

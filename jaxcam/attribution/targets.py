@@ -13,16 +13,32 @@ from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Float32, Int
+import numpy as np
+from jaxtyping import Array, Bool, Float, Float32, Int
 
 Score = Callable[[Float[Array, "n k"]], Float[Array, "..."]]
 Targets = Int[Array, "..."] | Score
 
 
-def check_targets(targets: Int[Array, "..."], images: int) -> None:
-    """Refuse a number of targets that does not match the images; broadcasting would hide it."""
+def check_targets(targets: Int[Array, "..."], images: int, classes: int | None = None) -> None:
+    """Refuse a number of targets that does not match the images, and classes that there are not.
+
+    Broadcasting and clipped indices would hide both. Inside `jit` the values are not known; scores and maps of a class
+    that there is not are NaN there.
+    """
     if targets.ndim not in (1, 2) or targets.shape[0] != images:
         raise ValueError(f"targets must be ({images},) or ({images}, t), got {targets.shape}")
+    known = not isinstance(targets, jax.core.Tracer) and getattr(targets, "is_fully_addressable", True)
+    if classes is not None and known and targets.size:
+        values = np.asarray(targets)  # numpy, for under a trace a sum over known values is traced as well
+        smallest, largest = values.min(), values.max()
+        if smallest < 0 or largest >= classes:
+            raise ValueError(f"targets must lie in 0..{classes - 1}, got {smallest if smallest < 0 else largest}")
+
+
+def invalid(targets: Int[Array, "..."], classes: int) -> Bool[Array, "..."]:
+    """True for class numbers that there are not; negative ones do not count from the end."""
+    return (targets < 0) | (targets >= classes)
 
 
 def chosen_scores(logits: Float[Array, "n k"], targets: Targets) -> Float32[Array, "n t"]:
@@ -31,10 +47,12 @@ def chosen_scores(logits: Float[Array, "n k"], targets: Targets) -> Float32[Arra
         scores = targets(logits).astype(jnp.float32)
         if scores.ndim not in (1, 2) or scores.shape[0] != logits.shape[0]:
             raise ValueError(f"a target function must give ({logits.shape[0]},) or (.., t) scores, got {scores.shape}")
-        return scores.reshape(scores.shape[0], -1)
-    check_targets(targets, logits.shape[0])
+        return scores if scores.ndim == 2 else scores[:, None]
+    check_targets(targets, *logits.shape)
+    columns = targets if targets.ndim == 2 else targets[:, None]
+    columns = jnp.where(invalid(columns, logits.shape[1]), logits.shape[1], columns)
     # Gathered before the cast, so that the gradient keeps the logits' dtype.
-    return jnp.take_along_axis(logits, targets.reshape(targets.shape[0], -1), axis=1).astype(jnp.float32)
+    return jnp.take_along_axis(logits, columns, axis=1, mode="fill").astype(jnp.float32)
 
 
 def score_directions(

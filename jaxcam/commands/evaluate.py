@@ -19,12 +19,12 @@ def evaluate(
 
     Args:
         run: a run's folder
-        data: folder of images; default: the run's own training and validation pictures
+        data: folder, manifest (.csv), prepared folder or tfds:NAME; default: the run's own pictures of both splits
         name: name of the predictions file; default: the folder's name
         quiet: no progress
     """
     from jaxcam.evaluation import predict_set, summary, write_predictions
-    from jaxcam.maps.run import known_flags
+    from jaxcam.maps.sets import known_flags
     from jaxcam.progress import Progress
     from jaxcam.runs import open_sets
 

@@ -16,7 +16,7 @@ from jaxcam.demo import page, pictures, recipes
 from jaxcam.demo.pictures import BACKGROUND_CLASS, Experiment, Pictures
 from jaxcam.files import write_json
 from jaxcam.maps.program import Request
-from jaxcam.maps.run import run_set
+from jaxcam.maps.sets import run_set
 from jaxcam.maps.store import MapStore
 from jaxcam.metrics import wilson
 from jaxcam.progress import Progress

@@ -1,18 +1,23 @@
 """Overlay pictures as files: single images, or every image of a map store."""
 
-import re
 from collections.abc import Sequence
 from itertools import chain, count
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from jaxtyping import Num, UInt8
 
-from jaxcam.data.decode import UnreadableImage, decode
 from jaxcam.data.folder import ImageSet
+from jaxcam.files import replace_file
 from jaxcam.maps import render
+from jaxcam.maps.panels import Look
+from jaxcam.maps.reader import Maps, open_maps
+from jaxcam.maps.shown import ShownMap, file_word, show
 from jaxcam.maps.store import MapStore
 from jaxcam.preprocessing import Preprocessing
+
+Kind = Literal["jpg", "png"]
 
 
 def write_overlays(
@@ -32,34 +37,55 @@ def write_overlays(
     return files
 
 
-def write_set_overlays(store: MapStore, images: ImageSet, folder: str | Path, preprocessing: Preprocessing) -> str:
+def write_set_overlays(
+    store: MapStore | Maps,
+    images: ImageSet,
+    folder: str | Path,
+    preprocessing: Preprocessing,
+    *,
+    look: Look | None = None,
+    kind: Kind = "jpg",
+) -> str:
     """Write every map of a store over its image as the network sees it, and say in a line what was written.
 
-    The files are `FOLDER/CLASS_FOLDER/FILE_METHOD.jpg`, and `FILE_METHOD_CLASS.jpg` where there is a map for every
-    class; the maps of one method and image share one colour scale. Unreadable images are left out and counted.
+    The files are `FOLDER/PATH_METHOD.jpg`, and `PATH_METHOD_CLASS.jpg` where there are several maps an image; the maps
+    of one method and image share one colour scale (`look.scale="set"`: all maps of a method). Unreadable images are
+    left out and counted.
     """
-    folder, written, skipped = Path(folder), 0, 0
-    safe = [re.sub(r"[^A-Za-z0-9.-]", "_", name) for name in images.class_names]
-    if len(set(safe)) < len(safe):
-        safe = [f"{number}_{name}" for number, name in enumerate(safe)]
-    for batch in range(store.batches):
-        rows = store.rows(batch)
-        maps = {method: store.read(method, rows) for method in store.methods}
-        for position, row in enumerate(range(rows.start, rows.stop)):
-            try:
-                image = decode(images.file(row), preprocessing)
-            except UnreadableImage:
-                skipped += 1
-                continue
-            for method, values in maps.items():
-                own = values[position]
-                low, high = render.value_range(own)
-                mode: render.Mode = "signed" if low < 0 else "unsigned"
-                several = own if own.ndim == 3 else own[None]
-                endings = [f"{method}_{name}" for name in safe] if own.ndim == 3 else [method]
-                for ending, one in zip(endings, several, strict=True):
-                    blended = render.overlay(image, one, vmin=low, vmax=high, mode=mode)
-                    render.save_jpeg(folder / f"{images.paths[row]}_{ending}.jpg", blended)
-                    written += 1
+    maps = open_maps(store.path) if isinstance(store, MapStore) else store
+    look, folder = look or Look(), Path(folder)
+    written, skipped = 0, 0
+    safe = [file_word(name) for name in images.class_names]
+    # Class names that would look the same in a file's name get their number.
+    numbers = dict(zip(images.class_names, range(len(safe)), strict=True)) if len(set(safe)) < len(safe) else {}
+    for shown in show(named(maps, images), images, preprocessing, look):
+        if shown.pixels is None:
+            skipped += 1
+            continue
+        endings = file_endings(shown.maps, numbers)
+        for ending, picture in zip(endings, shown.drawn(look), strict=True):
+            content = render.encode(picture, "jpeg" if kind == "jpg" else "png")
+            replace_file(folder / f"{images.paths[shown.row]}_{ending}.{kind}", content)
+            written += 1
     left = f" ({skipped} unreadable images left out)" if skipped else ""
     return f"{written} overlays in {folder}{left}"
+
+
+def named(maps: Maps, images: ImageSet) -> Maps:
+    """The maps, with the image set's class names where the store does not know its own."""
+    return maps if maps.class_names else Maps(maps.store, maps.rows, maps.table, images.class_names)
+
+
+def file_endings(maps: Sequence[ShownMap], numbers: dict[str, int]) -> list[str]:
+    """What tells an image's maps apart in file names: the method, of several maps the class, if need be a number.
+
+    `numbers` are put before class names that would look the same.
+    """
+    several = {one.method for one in maps if sum(other.method == one.method for other in maps) > 1}
+    endings: list[str] = []
+    for one in maps:
+        word = f"{numbers[one.words]}_{file_word(one.words)}" if one.words in numbers else file_word(one.words)
+        ending = f"{one.method}_{word}" if one.method in several else one.method
+        copies = (f"{ending}_{number}" for number in count(2))
+        endings.append(next(free for free in chain([ending], copies) if free not in endings))
+    return endings

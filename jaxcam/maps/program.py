@@ -1,193 +1,226 @@
 """One XLA program a batch: `uint8` images in; maps, logits, targets, scores and flags out."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from functools import lru_cache
-from typing import Any
+from typing import Any, NamedTuple
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from jaxtyping import Array, Float32, Int, UInt8
+from jaxtyping import Array, Float, Float32, Int, Shaped, UInt8
 
-from jaxcam import attribution, devices
+from jaxcam.attribution import fuse
+from jaxcam.attribution.targets import chosen_scores
 from jaxcam.classifier import Classifier
-from jaxcam.errors import UserError
+from jaxcam.maps.methods import Scene
+from jaxcam.maps.options import fill_colour
+from jaxcam.maps.request import MapSpec, Request
 from jaxcam.networks import NetworkSpec
-from jaxcam.networks.layers import GlobalAveragePool
 from jaxcam.preprocessing import Preprocessing
 
-METHODS = ("cam", "grad_cam")
 ALL_NEGATIVE, ZERO, NON_FINITE, SATURATED, OUT_OF_RANGE, UNREADABLE = 1, 2, 4, 8, 16, 128
 SATURATION = 1 - 1e-6
-HALF = jnp.finfo(jnp.float16)
+
+Program = Callable[..., dict[str, Array]]
 
 
-@dataclass(frozen=True, kw_only=True)
-class Request:
-    """Which maps are wanted."""
+class Surroundings(NamedTuple):
+    """What a batch's maps depend on beside its images; the same for every batch of a set."""
 
-    methods: tuple[str, ...] = ("grad_cam",)
-    targets: str = "predicted"
-    """predicted, true, all, or a class name"""
-    stage: str | None = None
-    """stage for the gradient methods; None: the last convolution below the head"""
-
-    def checked(self, classifier: Classifier) -> "Request":
-        """The request with the stage filled in; `UserError` for an unknown method, target or stage."""
-        unknown = [method for method in self.methods if method not in METHODS]
-        if unknown or not self.methods or len(set(self.methods)) != len(self.methods):
-            raise UserError(f"methods {', '.join(self.methods) or 'none'}: give each once, of {', '.join(METHODS)}")
-        allowed = ("predicted", "true", "all", *classifier.class_names)
-        if self.targets not in allowed:
-            raise UserError(f"unknown target {self.targets!r}; there are: {', '.join(allowed)}")
-        stage = self.stage or default_stage(classifier)
-        shapes = classifier.chain.shapes((1, *classifier.preprocessing.size, 3))
-        classifier.chain.index(stage)
-        if len(shapes[stage]) != 4:
-            spatial = ", ".join(name for name, shape in shapes.items() if len(shape) == 4)
-            raise UserError(f"stage {stage!r} has no positions; maps can be made at: {spatial}")
-        return Request(methods=self.methods, targets=self.targets, stage=stage)
-
-    def map_shapes(self, classifier: Classifier) -> dict[str, tuple[int, ...]]:
-        """Shape of one image's maps, by method."""
-        shapes = classifier.chain.shapes((1, *classifier.preprocessing.size, 3))
-        several = (len(classifier.class_names),) if self.targets == "all" else ()
-        stages = {"cam": cam_stage(classifier) if "cam" in self.methods else "", "grad_cam": str(self.stage)}
-        return {method: (*several, *shapes[stages[method]][1:3]) for method in self.methods}
+    colour: Float32[Array | np.ndarray, " 3"]
+    """RGB 0..255 that stands for nothing there"""
+    references: Shaped[Array | np.ndarray, "r h w 3"] | None = None
+    """pictures of the set, where a method asks for them"""
 
 
-def default_stage(classifier: Classifier) -> str:
-    """The last convolution below the head."""
-    base = classifier.network.base_names()
-    with_params = [name for name in base if name in classifier.params]
-    return with_params[-1] if with_params else base[-1]
+def surroundings(
+    request: Request, *, mean: Float[np.ndarray, " 3"] | None = None, references: np.ndarray | None = None
+) -> Surroundings:
+    """The surroundings of a request; `mean` is the images' mean colour 0..255 (None: grey)."""
+    colour = fill_colour(request.options.fill)
+    chosen = np.asarray(colour if colour is not None else (127.5,) * 3 if mean is None else mean, np.float32)
+    return Surroundings(chosen, references)
 
 
-def cam_stage(classifier: Classifier) -> str:
-    """The stage whose maps are averaged by the head; `UserError` where CAM is not defined."""
-    stages = dict(classifier.chain.stages)
-    names = list(stages)
-    pools = [name for name in names if isinstance(stages[name], GlobalAveragePool)]
-    behind = [name for name in names[names.index(pools[-1]) + 1 :] if name in classifier.params] if pools else []
-    if not pools or len(behind) > 1:
-        raise UserError(
-            "cam needs a head that ends in global average pooling and at most one dense layer; use grad_cam"
-        )
-    return names[names.index(pools[-1]) - 1]
+def explain_program(classifier: Classifier, request: Request) -> Program:
+    """`program(params, images, labels, around)`, pure and ready for `jit`: the store's arrays for a batch.
 
-
-def cam_weights(classifier: Classifier, params: Mapping[str, Any]) -> Float32[Array, "c k"]:
-    """The linear layer behind the pooling; the identity where the pooled maps are the classes' own."""
-    names = classifier.chain.names
-    behind = [name for name in names[names.index(cam_stage(classifier)) + 1 :] if name in params]
-    return params[behind[0]]["kernel"] if behind else jnp.eye(len(classifier.class_names))
-
-
-def explain_program(classifier: Classifier, request: Request) -> Callable[..., dict[str, Array]]:
-    """`program(params, images, labels)`, pure and ready for `jit`: the store's arrays for a batch.
-
-    The methods are written independently; XLA merges their common forward pass.
+    `images` uint8 (n, h, w, 3), `labels` (n,), or the class numbers (n, t) of a request with `given`; `around` are
+    `Surroundings` (by default those of `surroundings(request)`). The methods are written independently; XLA merges
+    their common forward pass.
     """
-    chain, stage = classifier.chain, str(request.stage)
+    specs, plan, options = request.specs(), request.plan(classifier.class_names), request.options
 
     def program(
-        params: Mapping[str, Any], images: UInt8[Array, "n h w 3"], labels: Int[Array, " n"]
+        params: Mapping[str, Any],
+        images: UInt8[Array, "n h w 3"],
+        labels: Int[Array, "n ..."],
+        around: Surroundings | None = None,
     ) -> dict[str, Array]:
-        activations = classifier.apply(params, images, stop=stage)
-
-        def head(values):
-            return chain.apply(params, values, start=stage)
-
-        logits = head(activations).astype(jnp.float32)
-        targets = choose_targets(request, classifier.class_names, logits, labels)
-        raw = {}
-        if "cam" in request.methods:
-            maps = classifier.apply(params, images, stop=cam_stage(classifier))
-            raw["cam"] = attribution.cam(maps, cam_weights(classifier, params), targets)
-        if "grad_cam" in request.methods:
-            raw["grad_cam"] = attribution.grad_cam(head, activations, targets, relu=False)
-        scores = jnp.take_along_axis(logits, targets, axis=1)
-        shares = jnp.take_along_axis(jax.nn.softmax(logits), targets, axis=1)
-        flags = [flags_of(raw[method], shares) for method in request.methods]
-        out = {}
-        for method in request.methods:
-            maps = jax.nn.relu(raw[method]) if method == "grad_cam" else raw[method]
-            maps = jnp.clip(maps, float(HALF.min), float(HALF.max)).astype(jnp.float16)
-            out[method] = maps if request.targets == "all" else maps[:, 0]
-        return out | {"logits": logits, "targets": targets, "scores": scores, "flags": jnp.stack(flags, axis=1)}
+        around = surroundings(request) if around is None else around
+        logits = classifier.apply(params, images).astype(jnp.float32)
+        chosen, against = plan.classes(logits, labels)
+        targets = plan.targets(chosen, against, request.score)
+        scene = Scene(
+            classifier=classifier,
+            params=params,
+            images=images,
+            targets=targets,
+            options=options,
+            key=jax.random.key(options.seed),
+            colour=jnp.asarray(around.colour),
+            score=request.score,
+            references=None if around.references is None else jnp.asarray(around.references),
+        )
+        shares = jnp.take_along_axis(jax.nn.softmax(logits), chosen, axis=1)
+        out: dict[str, Array] = {}
+        side: dict[str, Array] = {}
+        flags = []
+        for spec in specs:
+            raw, errors = raw_maps(spec, scene, request)
+            side |= errors
+            flags.append(flags_of(raw, shares, request.dtype))
+            maps = stored(raw, request.dtype, relu=spec.method.relu)
+            out[spec.name] = maps if spec.method.per_class and plan.several else maps[:, 0]
+        side |= {"logits": logits, "targets": chosen, "scores": chosen_scores(logits, targets)}
+        side |= {"against": against} if plan.contrastive else {}
+        side |= hidden_windows(scene, labels) if "occlusion" in request.methods and request.given is None else {}
+        return out | side | {"flags": jnp.stack(flags, axis=1)}
 
     return program
 
 
-def compiled_program(classifier: Classifier, request: Request) -> Callable[..., dict[str, Array]]:
+def raw_maps(
+    spec: MapSpec, scene: Scene, request: Request
+) -> tuple[Float32[Array, "n t h w"], dict[str, Float32[Array, "n t"]]]:
+    """Maps of one array before ReLU (of several stages the fused ones), and the numbers that come with them.
+
+    t is 1 where the class plays no part.
+    """
+    parts = [spec.method.compute(scene, stage) for stage in spec.stages or ("",)]
+    if spec.method.numbers:
+        ((maps, numbers),) = parts
+        return maps.astype(jnp.float32), {f"{spec.name}_{name}": value for name, value in numbers.items()}
+    if len(parts) > 1:
+        parts = [fuse(parts, how=request.fuse or "mean")]
+    maps = parts[0].astype(jnp.float32)
+    return maps if maps.ndim == 4 else maps[:, None], {}
+
+
+def hidden_windows(scene: Scene, labels: Int[Array, " n"]) -> dict[str, Array]:
+    """What hiding each window does to the answer: what the maps of a whole set are added up from, on the host.
+
+    The class predicted (n, gh, gw), and the label's probability and logit; NaN where there is no label.
+    """
+    _, occluded = scene.occluded
+    occluded = occluded.astype(jnp.float32)
+    label = jnp.clip(labels, 0, occluded.shape[-1] - 1)
+    known = (labels >= 0)[:, None, None]
+
+    def of_label(values):
+        found = jnp.take_along_axis(values, label[:, None, None, None], axis=3)[..., 0]
+        return jnp.where(known, found, jnp.nan)
+
+    return {
+        "occlusion_predicted": occluded.argmax(-1).astype(jnp.int32),
+        "occlusion_probability": of_label(jax.nn.softmax(occluded)),
+        "occlusion_logit": of_label(occluded),
+    }
+
+
+def extra_arrays(
+    classifier: Classifier, request: Request, shapes: Mapping[str, tuple[int, ...]]
+) -> dict[str, tuple[str, tuple[int, ...]]]:
+    """The arrays that a request's program gives beside the usual ones: type and shape of one image's values."""
+    plan = request.plan(classifier.class_names)
+    extra: dict[str, tuple[str, tuple[int, ...]]] = {}
+    numbers = [f"{spec.name}_{number}" for spec in request.specs() for number in spec.method.numbers]
+    extra |= {name: ("float32", (plan.width,)) for name in numbers}
+    extra |= {"against": ("int32", (plan.width,))} if plan.contrastive else {}
+    if "occlusion" in request.methods and request.given is None:
+        grid = shapes["occlusion"][-2:]
+        extra |= {"occlusion_predicted": ("int32", grid), "occlusion_probability": ("float32", grid)}
+        extra |= {"occlusion_logit": ("float32", grid)}
+    return extra
+
+
+def stored(raw: Float32[Array, "n t h w"], dtype: str, *, relu: bool) -> Float[Array, "n t h w"]:
+    """Maps as they are stored; float16 is clipped to its range (flag 16 tells)."""
+    maps = jax.nn.relu(raw) if relu else raw
+    if dtype == "float32":
+        return maps
+    limits = jnp.finfo(jnp.float16)
+    return jnp.clip(maps, float(limits.min), float(limits.max)).astype(jnp.float16)
+
+
+def compiled_program(classifier: Classifier, request: Request) -> Any:
     """The jitted `explain_program`, the same object for the same network and request, so that it compiles once."""
     return _compiled(classifier.network, classifier.preprocessing, classifier.class_names, request)
 
 
 @lru_cache(maxsize=32)
 def _compiled(network: NetworkSpec, preprocessing: Preprocessing, class_names: tuple[str, ...], request: Request):
-    # The program takes the parameters as an argument; here only their names and shapes are needed.
-    names_only = Classifier(network, network.chain().abstract(network.shape), preprocessing, class_names)
-    return jax.jit(explain_program(names_only, request))
+    return jax.jit(explain_program(_names_only(network, preprocessing, class_names), request))
 
 
-def choose_targets(
-    request: Request, class_names: tuple[str, ...], logits: Float32[Array, "n k"], labels: Int[Array, " n"]
-) -> Int[Array, "n t"]:
-    """Class of each map; images without a known label are explained for the predicted class."""
-    predicted = logits.argmax(-1).astype(jnp.int32)
-    if request.targets == "all":
-        return jnp.broadcast_to(jnp.arange(len(class_names), dtype=jnp.int32), logits.shape)
-    if request.targets == "true":
-        return jnp.where(labels >= 0, labels.astype(jnp.int32), predicted)[:, None]
-    if request.targets == "predicted":
-        return predicted[:, None]
-    return jnp.full((logits.shape[0], 1), class_names.index(request.targets), jnp.int32)
+def _names_only(network: NetworkSpec, preprocessing: Preprocessing, class_names: tuple[str, ...]) -> Classifier:
+    """A classifier for tracing: the program takes the parameters as an argument, and only their shapes are needed."""
+    return Classifier(network, network.chain().abstract(network.shape), preprocessing, class_names)
 
 
-def flags_of(raw: Float32[Array, "n t h w"], shares: Float32[Array, "n t"]) -> UInt8[Array, "n t"]:
-    """What is odd about a map: see the constants; `raw` is before ReLU."""
+def map_shapes(classifier: Classifier, request: Request) -> dict[str, tuple[int, ...]]:
+    """Shape of one image's maps, by array name, for a checked request; nothing is computed."""
+    size, plan = classifier.preprocessing.size, request.plan(classifier.class_names)
+    stages = classifier.chain.shapes((1, *size, 3))
+    shapes = {}
+    for spec in request.specs():
+        grids = {"stage": [stages[s][1:3] for s in spec.stages], "input": [tuple(size)]}
+        if spec.method.grid in grids and len(grids[spec.method.grid]) == 1:
+            grid = grids[spec.method.grid][0]
+        else:
+            grid = _traced_shape(classifier, request, spec)
+        several = (plan.width,) if plan.several and spec.method.per_class else ()
+        shapes[spec.name] = (*several, *(int(length) for length in grid))
+    return shapes
+
+
+def _traced_shape(classifier: Classifier, request: Request, spec: MapSpec) -> tuple[int, ...]:
+    names_only = _names_only(classifier.network, classifier.preprocessing, classifier.class_names)
+    size = classifier.preprocessing.size
+
+    def maps(params, images, references, key):
+        scene = Scene(
+            classifier=names_only,
+            params=params,
+            images=images,
+            targets=jnp.zeros((1, 1), jnp.int32),
+            options=request.options,
+            key=key,
+            colour=jnp.zeros(3),
+            references=references,
+        )
+        return raw_maps(spec, scene, request)[0]
+
+    images = jax.ShapeDtypeStruct((1, *size, 3), jnp.uint8)
+    key = jax.eval_shape(lambda: jax.random.key(0))
+    return jax.eval_shape(maps, names_only.params, images, images, key).shape[2:]
+
+
+def flags_of(
+    raw: Float32[Array, "n t h w"], shares: Float32[Array, "n k"], dtype: str = "float16"
+) -> UInt8[Array, "n k"]:
+    """What is odd about a map: see the constants; `raw` is before ReLU. One map (t = 1) may stand for all targets."""
     peak = jnp.abs(raw).max((2, 3))
     finite = jnp.isfinite(raw).all((2, 3))
+    limits = jnp.finfo(dtype)
     bits = {
         ALL_NEGATIVE: finite & (raw.max((2, 3)) <= 0) & (peak > 0),
         ZERO: peak == 0,
         NON_FINITE: ~finite,
         SATURATED: shares >= SATURATION,
-        OUT_OF_RANGE: finite & ((peak > float(HALF.max)) | ((peak > 0) & (peak < float(HALF.tiny)))),
+        OUT_OF_RANGE: finite & ((peak > float(limits.max)) | ((peak > 0) & (peak < float(limits.tiny)))),
     }
-    zero = jnp.zeros(peak.shape, jnp.uint8)
+    found = jnp.zeros(shares.shape, jnp.uint8)
     for bit, is_set in bits.items():
-        zero = zero | jnp.where(is_set, jnp.uint8(bit), jnp.uint8(0))
-    return zero
-
-
-def explain_images(
-    classifier: Classifier,
-    pixels: UInt8[np.ndarray, "n h w 3"],
-    *,
-    methods: tuple[str, ...],
-    targets: str | Int[np.ndarray, " n"],
-    stage: str | None,
-    batch_size: int = 32,
-) -> dict[str, np.ndarray]:
-    """Maps by method for images in memory, float32; `targets` as in `Request`, or one class index an image."""
-    given = not isinstance(targets, str)
-    request = Request(methods=methods, targets="true" if given else str(targets), stage=stage).checked(classifier)
-    labels = np.asarray(targets, np.int32) if given else np.full(len(pixels), -1, np.int32)
-    classes = len(classifier.class_names)
-    if labels.shape != (len(pixels),) or (given and not ((labels >= 0) & (labels < classes)).all()):
-        raise UserError(f"targets must be {len(pixels)} class numbers in 0..{classes - 1}, got {labels}")
-    if not given and targets == "true":
-        raise UserError('targets="true" needs labels; pass the class numbers as targets')
-    program = compiled_program(classifier, request)
-    size = devices.padded(min(batch_size, max(1, len(pixels))))
-    parts: dict[str, list[np.ndarray]] = {method: [] for method in methods}
-    for first in range(0, len(pixels), size):
-        chunk, marks = pixels[first : first + size], labels[first : first + size]
-        padded = (devices.pad_rows(chunk, size), devices.pad_rows(marks, size))
-        out = program(devices.replicate(classifier.params), *devices.shard(padded))
-        for method in methods:
-            parts[method].append(np.asarray(out[method], np.float32)[: len(chunk)])
-    return {method: np.concatenate(values) for method, values in parts.items()}
+        found = found | jnp.where(is_set, jnp.uint8(bit), jnp.uint8(0))
+    return found

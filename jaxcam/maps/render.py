@@ -95,18 +95,22 @@ def colour_table(name: str) -> UInt8[np.ndarray, "256 3"]:
     return table
 
 
-def value_range(values: Num[np.ndarray, "..."], mode: Mode = "auto") -> tuple[float, float]:
+def value_range(
+    values: Num[np.ndarray, "..."], mode: Mode = "auto", *, percentile: float = 100.0
+) -> tuple[float, float]:
     """The values at the two ends of the colours: (0, max), or for signed maps (-m, m) with m the largest size.
 
     `auto` is signed where any value is below zero. NaN and infinity do not count; without a finite value it is (0, 0).
+    With a `percentile` below 100 the largest values lie beyond the last colour (and look like it).
     """
     finite = np.asarray(values, np.float64)[np.isfinite(values)]
     if not finite.size:
         return 0.0, 0.0
     if mode == "signed" or (mode == "auto" and finite.min() < 0):
-        largest = float(np.abs(finite).max())
+        sizes = np.abs(finite)
+        largest = float(np.percentile(sizes, percentile)) or float(sizes.max())
         return -largest, largest
-    return 0.0, max(0.0, float(finite.max()))
+    return 0.0, max(0.0, float(np.percentile(finite, percentile)) or float(finite.max()))
 
 
 def colour(

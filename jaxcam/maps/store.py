@@ -20,6 +20,7 @@ from jaxtyping import Shaped
 from jaxcam.errors import UserError
 from jaxcam.files import replace_file
 from jaxcam.maps.layout import (
+    Extra,
     Manifest,
     array_metadata,
     changes,
@@ -63,18 +64,22 @@ class MapStore:
         methods: Mapping[str, tuple[int, ...]],
         classes: int,
         targets: int,
+        dtype: str = "float16",
+        extra: Extra | None = None,
         overwrite: bool = False,
     ) -> "MapStore":
         """Make an empty group for `count` images.
 
         `manifest` holds JSON values and becomes the group's attributes. `methods` names the map arrays with the shape
-        of one image's maps, (h, w) or (t, h, w); they are float16. `classes` is the width of `logits`, `targets` that
-        of `targets` and `scores`. Not computed is NaN in floats, -1 in `targets`, 0 in `flags`. Of several processes
-        one creates, the others `resume` afterwards. Raises `UserError` where something else than a half-made group is
-        in the way; `overwrite` replaces an earlier group, but nothing that is not a group of maps.
+        of one image's maps, (h, w) or (t, h, w); they are `dtype`. `classes` is the width of `logits`, `targets` that
+        of `targets` and `scores`; `extra` names further arrays with the type and shape of one image's values. Not
+        computed is NaN in floats, -1 in whole numbers, 0 in `flags`. Of several processes one creates, the others
+        `resume` afterwards. Raises `UserError` where something else than a half-made group is in the way; `overwrite`
+        replaces an earlier group, but nothing that is not a group of maps.
         """
         path = Path(path)
-        layout = layout_of(count=count, batch=batch, methods=methods, classes=classes, targets=targets)
+        sizes: dict[str, Any] = {"count": count, "batch": batch, "methods": methods, "classes": classes}
+        layout = layout_of(**sizes, targets=targets, dtype=dtype, extra=extra)
         attributes = group_metadata(manifest, layout, complete=False)["attributes"]
         if path.exists():
             if not _looks_like_maps(path):
@@ -105,6 +110,8 @@ class MapStore:
         methods: Mapping[str, tuple[int, ...]],
         classes: int,
         targets: int,
+        dtype: str = "float16",
+        extra: Extra | None = None,
         process: int = 0,
     ) -> "MapStore":
         """Continue the group at `path`, or create it where there is none (or one that was killed while it was made).
@@ -113,24 +120,12 @@ class MapStore:
         `UserError` that names every differing key where the group was made with another manifest or layout.
         """
         path = Path(path)
-        sizes: dict[str, Any] = {
-            "count": count,
-            "batch": batch,
-            "methods": methods,
-            "classes": classes,
-            "targets": targets,
-        }
-        layout = layout_of(**sizes)
-        if not (path / "zarr.json").exists():
+        sizes: dict[str, Any] = {"count": count, "batch": batch, "methods": methods, "classes": classes}
+        sizes |= {"targets": targets, "dtype": dtype, "extra": extra}
+        stored = cls.check(path, manifest, **sizes)
+        if stored is None:
             return cls.create(path, manifest, **sizes)
-        wanted, stored = group_metadata(manifest, layout, complete=False)["attributes"], read_group(path)
-        differing = changes(stored, wanted)
-        if differing:
-            raise UserError(
-                f"{str(path)!r} was computed with other settings ({differing}); "
-                "use the old settings, replace the maps with --overwrite or choose another --name"
-            )
-        if not all((path / name / "zarr.json").is_file() for name in shapes_of(layout)):
+        if not all((path / name / "zarr.json").is_file() for name in shapes_of(stored["layout"])):
             return cls.create(path, manifest, **sizes, overwrite=True)
         store = cls(path, stored, writable=not stored["complete"], process=process)
         if store.complete:
@@ -138,6 +133,25 @@ class MapStore:
         else:
             _cut_torn_line(store._ledger)
         return store
+
+    @staticmethod
+    def check(path: str | Path, manifest: Manifest, **sizes: Any) -> dict[str, Any] | None:
+        """The attributes of the group at `path`, None where there is none; changes nothing on disk.
+
+        The arguments are those of `create`; raises `UserError` that names every key that differs from them.
+        """
+        path = Path(path)
+        layout = layout_of(**sizes)
+        if not (path / "zarr.json").exists():
+            return None
+        wanted, stored = group_metadata(manifest, layout, complete=False)["attributes"], read_group(path)
+        differing = changes(stored, wanted)
+        if differing:
+            raise UserError(
+                f"{str(path)!r} was computed with other settings ({differing}); "
+                "use the old settings, replace the maps with --overwrite or choose another --name"
+            )
+        return stored
 
     @classmethod
     def open(cls, path: str | Path) -> "MapStore":

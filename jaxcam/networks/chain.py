@@ -68,7 +68,8 @@ class Chain:
         offset = 0 if start is None else self.index(start) + 1
         for position, (name, stage) in enumerate(part.stages, start=offset):
             rngs = {} if key is None else {"dropout": jax.random.fold_in(key, position)}
-            x = cast(Array, stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs))
+            with jax.named_scope(name):
+                x = cast(Array, stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs))
         return x
 
     def init(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> dict[str, Any]:

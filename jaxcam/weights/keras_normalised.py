@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxcam.networks.inception import BLOCKS as INCEPTION_BLOCKS
 from jaxcam.networks.resnet import BLOCKS as RESNET_BLOCKS
-from jaxcam.weights.rules import HEAD_STAGES, NOT_PARAMETERS, Network, Rule
+from jaxcam.weights.rules import HEAD_STAGES, NOT_PARAMETERS, Network, Rule, Transform
 
 
 @dataclass(frozen=True)
@@ -28,15 +28,15 @@ class Layer:
 
     def pairs(self) -> Iterator[tuple[str, Rule]]:
         """(parameter, rule for its tensor)."""
-        kernels = {
+        kernels: dict[str, list[tuple[str, str, Transform | None]]] = {
             "conv": [("conv/kernel", "kernel", None)],
             "depthwise": [("conv/kernel", "(?:depthwise_)?kernel", depthwise_from_keras)],
             "separable": [
                 ("depthwise/kernel", "depthwise_kernel", depthwise_from_keras),
                 ("pointwise/kernel", "pointwise_kernel", None),
             ],
-        }[self.kind]
-        for name, pattern, transform in kernels:
+        }
+        for name, pattern, transform in kernels[self.kind]:
             yield f"{self.path}/{name}", Rule(source(self.conv, pattern), f"{self.path}/{name}", transform)
         if self.bias:
             yield f"{self.path}/conv/bias", Rule(source(self.conv, "bias"), f"{self.path}/conv/bias")
@@ -56,7 +56,7 @@ def source(layer: str, pattern: str) -> str:
     return rf"(?:.*/)?{layer}/{pattern}(?::0)?"
 
 
-def network(layers: list[Layer], top: str, transform=None) -> Network:
+def network(layers: list[Layer], top: str, transform: Transform | None = None) -> Network:
     """The porting table of a network with one dense layer on top."""
     pairs = [pair for layer in layers for pair in layer.pairs()]
     pairs += [

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from jaxcam import devices, networks
-from jaxcam.attribution.cam import cam, class_gradients, grad_cam
+from jaxcam.attribution.cam import cam, channel_gradients, grad_cam
 
 IMAGE = jnp.arange(16.0).reshape(1, 4, 4, 1)
 DENSE = jnp.tile(jnp.array([1.0, 1, 1, 1, 1, -1, -1, -1])[:, None], (1, 4))
@@ -42,7 +42,7 @@ def test_case_1_grad_cam_before_relu():
 
 
 def test_case_2_each_channel():
-    _, weights = class_gradients(after_conv, conv1(IMAGE), CLASS_0[:, None])
+    _, weights = channel_gradients(after_conv, conv1(IMAGE), CLASS_0[:, None])
     channels = conv1(IMAGE)[0] * weights[0, 0]
     np.testing.assert_allclose(channels[..., 0], [[-3.75, 3], [23.25, 30]])
     np.testing.assert_allclose(channels[..., 1], [[15, 10.5], [-3, -7.5]])
@@ -62,7 +62,7 @@ def test_case_21_xplique():
     maps = jnp.array([[[1, 1], [1, 1]], [[1, 1], [0, 0]], [[1, 0.5], [0, 0]], [[0.5, 0], [0, 0]]])
     activations = maps.transpose(1, 2, 0)[None]
     head = lambda a: (a * activations).sum((1, 2, 3))[:, None]
-    _, weights = class_gradients(head, activations, CLASS_0[:, None])
+    _, weights = channel_gradients(head, activations, CLASS_0[:, None])
     np.testing.assert_allclose(weights[0, 0], [1, 0.5, 0.375, 0.125])
     np.testing.assert_allclose(grad_cam(head, activations, CLASS_0)[0], [[1.9375, 1.6875], [1, 1]])
 
@@ -143,20 +143,3 @@ def test_a_wrong_number_of_targets_is_refused(net):
     chain, params, activations, _ = net
     with pytest.raises(ValueError, match=r"targets must be \(4,\)"):
         grad_cam(lambda a: chain.apply(params, a, start="block5_conv3"), activations, jnp.array([1]))
-
-
-def test_grad_cam_at_vgg16s_last_convolution_costs_a_hundredth_of_a_forward():
-    chain = networks.NetworkSpec(name="vgg16").chain()
-    params = chain.abstract((1, 224, 224, 3))
-    images, targets = jax.ShapeDtypeStruct((1, 224, 224, 3), jnp.float32), jax.ShapeDtypeStruct((1,), jnp.int32)
-
-    def maps(params, images, targets):
-        activations = chain.apply(params, images, stop="block5_conv3")
-        head = lambda a: chain.apply(params, a, start="block5_conv3")
-        return head(activations), grad_cam(head, activations, targets)
-
-    def flops(function, *arguments):
-        return jax.jit(function).lower(*arguments).compile().cost_analysis()["flops"]
-
-    ratio = flops(maps, params, images, targets) / flops(chain.apply, params, images)
-    assert 1.005 < ratio <= 1.02

@@ -33,7 +33,8 @@ def test_every_map_of_a_set(tmp_path):
     for index in store.missing:
         rows = store.rows(index)
         shapes = {name: (rows.stop - rows.start, *shape[1:]) for name, shape in store.shapes.items()}
-        store.write(index, {name: np.ones(shape) for name, shape in shapes.items()})
+        arrays = {name: np.ones(shape) for name, shape in shapes.items()}
+        store.write(index, arrays | {"targets": np.tile([0, 1], (rows.stop - rows.start, 1))})
     store.finish()
     said = write_set_overlays(store, images, tmp_path / "out", Preprocessing(size=(10, 15)))
     assert said == f"16 overlays in {tmp_path / 'out'} (1 unreadable images left out)"

@@ -10,7 +10,9 @@ import pytest
 from jaxcam.classifier import Classifier
 from jaxcam.errors import UserError
 from jaxcam.maps import program
-from jaxcam.maps.program import Request, compiled_program, explain_images, flags_of
+from jaxcam.maps.memory import explain_images
+from jaxcam.maps.program import compiled_program, flags_of, map_shapes
+from jaxcam.maps.request import Request
 from jaxcam.networks import Head, NetworkSpec
 from jaxcam.preprocessing import Preprocessing
 
@@ -101,8 +103,8 @@ def test_what_the_program_gives(classifier, pixels):
     }
     np.testing.assert_allclose(out["logits"], classifier.logits(pixels), rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(out["scores"], out["logits"])
-    assert request.map_shapes(classifier) == {"cam": (3, 2, 4), "grad_cam": (3, 2, 4)}
-    assert Request().checked(classifier).map_shapes(classifier) == {"grad_cam": (2, 4)}
+    assert map_shapes(classifier, request) == {"cam": (3, 2, 4), "grad_cam": (3, 2, 4)}
+    assert map_shapes(classifier, Request().checked(classifier)) == {"grad_cam": (2, 4)}
 
 
 def test_cam_is_the_weighted_maps_and_signed(classifier, pixels, every):
@@ -145,7 +147,7 @@ def test_the_default_stage_is_the_last_convolution_below_the_head(classifier):
         (Request(stage="conv9"), "unknown stage 'conv9'; this network has: conv1, "),
         (Request(stage="gap"), "stage 'gap' has no positions; maps can be made at: conv1, pool1, .*conv4"),
         (Request(targets="dog"), "unknown target 'dog'; there are: predicted, true, all, ant, bee, cat"),
-        (Request(methods=("cam", "lime")), "methods cam, lime: give each once, of cam, grad_cam"),
+        (Request(methods=("cam", "limes")), "methods cam, limes: give each once, of cam, grad_cam"),
         (Request(methods=()), "methods none"),
         (Request(methods=("cam", "cam")), "give each once"),
     ],

@@ -313,3 +313,20 @@ def test_flags_in_words():
     assert describe_flags(0) == ()
     assert describe_flags(1 | 8) == ("map is negative everywhere before ReLU", "softmax is saturated")
     assert describe_flags(64) == ("unknown flag 64",)
+
+
+def test_further_arrays_and_wider_maps(tmp_path):
+    sizes = {**SIZES, "dtype": "float32", "extra": {"against": ("int32", (2,)), "lime_fit": ("float32", (4, 4))}}
+    store = MapStore.create(tmp_path / "maps.zarr", MANIFEST, **sizes)
+    assert store.arrays == ("cam", "occlusion", "logits", "targets", "scores", "against", "lime_fit", "flags")
+    assert {name: store.read(name, [0]).dtype.name for name in ("cam", "against", "lime_fit")} == {
+        "cam": "float32", "against": "int32", "lime_fit": "float32"
+    }  # fmt: skip
+    assert (store.read("against") == -1).all()
+    again = MapStore.resume(store.path, MANIFEST, **sizes)
+    assert again.shapes["lime_fit"] == (22, 4, 4)
+    with pytest.raises(UserError, match=r"layout.dtype: \"float32\" -> nothing"):
+        MapStore.resume(store.path, MANIFEST, **{**sizes, "dtype": "float16"})
+    for wrong in ({"dtype": "int8"}, {"extra": {"cam": ("int32", (2,))}}, {"extra": {"more": ("int64", (2,))}}):
+        with pytest.raises(ValueError, match="got"):
+            MapStore.create(tmp_path / "other.zarr", MANIFEST, **{**SIZES, **wrong})

@@ -15,8 +15,9 @@ from jaxcam.data.decode import decode
 from jaxcam.data.folder import load_folder
 from jaxcam.errors import UserError
 from jaxcam.evaluation import predict_set
-from jaxcam.maps.program import ALL_NEGATIVE, UNREADABLE, Request, compiled_program
-from jaxcam.maps.run import known_flags, run_set
+from jaxcam.maps.program import ALL_NEGATIVE, UNREADABLE, compiled_program
+from jaxcam.maps.request import Request
+from jaxcam.maps.sets import known_flags, run_set
 from jaxcam.maps.store import MapStore
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
