@@ -21,8 +21,12 @@ lint: .venv/installed-dev
 types: .venv/installed-dev
 	$(BIN)/mypy
 
-bench: .venv/installed-peers    ## speed on this machine, beside the peers
-	$(BIN)/python bench/grad_cam.py $(ARGS)
+bench: .venv/installed-peers    ## speed on this machine, beside the peers; half an hour on two cores
+	$(BIN)/python bench/attribution.py --batches 8 --rounds 5
+	$(BIN)/python bench/occlusion.py --rounds 3
+	$(BIN)/python bench/loading.py
+	$(BIN)/python bench/scan.py
+	$(BIN)/python bench/wholeset.py --no-memory
 	$(BIN)/python bench/table.py
 
 .venv/bin/python:
