@@ -48,6 +48,17 @@ def write_pictures(root: Path, *, train: int = 6, valid: int = 3, broken: bool =
     return root
 
 
+MEASURED = (
+    sys.executable,
+    "-c",
+    "import resource, subprocess, sys\n"
+    "status = subprocess.call(sys.argv[1:])\n"
+    "print('\\n' + str(resource.getrusage(resource.RUSAGE_CHILDREN).ru_maxrss), file=sys.stderr)\n"
+    "sys.exit(status)",
+)
+"""Runs a command in a process that has no other children, and says in the last line what the largest of them took."""
+
+
 class Shell:
     """Runs `python -m jaxcam` in `folder`, on one device unless told otherwise."""
 
@@ -69,14 +80,24 @@ class Shell:
         assert done.returncode == status, done.stderr
         return done
 
+    def peak(self, *arguments: object) -> tuple[subprocess.CompletedProcess, int]:
+        """Run a command to its end; also the memory of its largest process, in MiB."""
+        done = self._run(arguments, {"JAX_NUM_CPU_DEVICES": "1"}, MEASURED)
+        assert done.returncode == 0, done.stderr
+        *others, last = done.stderr.splitlines()
+        done.stderr = "\n".join(others)
+        return done, int(last) // 1024
+
     def killed(self, moment: str, *arguments: object) -> None:
         """Run a command that is killed at a moment, `EVENT PART COUNT` (see `killing/sitecustomize.py`)."""
         hook = str(Path(__file__).parent / "killing")
         done = self._run(arguments, {"PYTHONPATH": hook, "JAXCAM_TEST_KILL": moment})
         assert done.returncode == -signal.SIGKILL, f"{moment!r} never came: {done.stdout}{done.stderr}"
 
-    def _run(self, arguments: tuple[object, ...], extra: dict[str, str]) -> subprocess.CompletedProcess:
-        command = [sys.executable, "-m", "jaxcam", *map(str, arguments)]
+    def _run(
+        self, arguments: tuple[object, ...], extra: dict[str, str], before: tuple[str, ...] = ()
+    ) -> subprocess.CompletedProcess:
+        command = [*before, sys.executable, "-m", "jaxcam", *map(str, arguments)]
         environment = {**self.environment, **extra}
         return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
 

@@ -37,3 +37,11 @@ def trained(shell):
     """The folder of a run of `tiny.py` that was never interrupted; tests read it, or copy it."""
     shell("train", "tiny.py", "--out", "trained", "--quiet")
     return shell.folder / "trained"
+
+
+@pytest.fixture(scope="module")
+def quick_compilation():
+    """For modules whose programs run once: XLA need not make them fast."""
+    jax.config.update("jax_disable_most_optimizations", True)
+    yield
+    jax.config.update("jax_disable_most_optimizations", False)

@@ -1,24 +1,24 @@
 """Attribution methods as pure functions over any JAX function."""
 
-from jaxcam.attribution.ablation import ablation_cam
-from jaxcam.attribution.agreement import agreement
-from jaxcam.attribution.approximate import compare_with_exact, occlusion_coarse_to_fine, occlusion_linear
-from jaxcam.attribution.cam import cam, contrast, grad_cam
-from jaxcam.attribution.channel_weights import grad_cam_pp, xgrad_cam
-from jaxcam.attribution.complexity import entropy, gini
+from jaxcam.attribution.activation.ablation import ablation_cam
+from jaxcam.attribution.activation.cam import cam, contrast, grad_cam
+from jaxcam.attribution.activation.channel_weights import grad_cam_pp, xgrad_cam
+from jaxcam.attribution.activation.eigen import eigen_cam, eigen_grad_cam
+from jaxcam.attribution.activation.elementwise import hires_cam, layer_cam
+from jaxcam.attribution.activation.finer import finer, finer_cam
+from jaxcam.attribution.activation.guided import guided_grad_cam
 from jaxcam.attribution.conventions import by_convention, convention
-from jaxcam.attribution.deeplift import deep_lift
-from jaxcam.attribution.eigen import eigen_cam, eigen_grad_cam
-from jaxcam.attribution.elementwise import hires_cam, layer_cam
-from jaxcam.attribution.erasure import erase_strongest, erasure_shares
-from jaxcam.attribution.faithfulness import confidence_change, deletion, insertion
-from jaxcam.attribution.finer import finer, finer_cam
 from jaxcam.attribution.fusion import fuse
-from jaxcam.attribution.global_occlusion import global_maps, occlusion_totals
-from jaxcam.attribution.gradients import channel_max_abs, channel_sum, input_x_gradient, saliency, smooth_grad
-from jaxcam.attribution.guided import guided_grad_cam
+from jaxcam.attribution.gradient.deeplift import deep_lift
+from jaxcam.attribution.gradient.gradients import channel_max_abs, channel_sum, input_x_gradient, saliency, smooth_grad
+from jaxcam.attribution.gradient.path import Decomposition, expected_gradients, integrated_gradients
+from jaxcam.attribution.gradient.rectifiers import deconvnet, guided_backprop
+from jaxcam.attribution.gradient.relevance import Relevance, named_stages, relevance
+from jaxcam.attribution.gradient.relevance_rules import AlphaBeta, Composite, Epsilon, Gamma, ZBox, ZPlus
 from jaxcam.attribution.incremental import incremental
-from jaxcam.attribution.localisation import (
+from jaxcam.attribution.judging.complexity import entropy, gini
+from jaxcam.attribution.judging.faithfulness import confidence_change, deletion, insertion
+from jaxcam.attribution.judging.localisation import (
     box_masks,
     heat_in_mask,
     pointing_game,
@@ -26,22 +26,22 @@ from jaxcam.attribution.localisation import (
     relevance_rank,
     top_k_intersection,
 )
-from jaxcam.attribution.masks import rise, score_cam
-from jaxcam.attribution.occlusion import occluded_logits, occlusion, window_drops
-from jaxcam.attribution.occlusion_conventions import occlusion_map
-from jaxcam.attribution.path import Decomposition, expected_gradients, integrated_gradients
-from jaxcam.attribution.rectifiers import deconvnet, guided_backprop
-from jaxcam.attribution.relevance import Relevance, named_stages, relevance
-from jaxcam.attribution.relevance_rules import AlphaBeta, Composite, Epsilon, Gamma, ZBox, ZPlus
+from jaxcam.attribution.judging.road import road
+from jaxcam.attribution.judging.robustness import gaussian, infidelity, max_sensitivity, squares
+from jaxcam.attribution.judging.sanity import cascading_randomisation, label_randomisation, similarity
+from jaxcam.attribution.perturbation.agreement import agreement
+from jaxcam.attribution.perturbation.approximate import compare_with_exact, occlusion_coarse_to_fine, occlusion_linear
+from jaxcam.attribution.perturbation.erasure import erase_strongest, erasure_shares
+from jaxcam.attribution.perturbation.global_occlusion import global_maps, occlusion_totals
+from jaxcam.attribution.perturbation.masks import rise, score_cam
+from jaxcam.attribution.perturbation.occlusion import occluded_logits, occlusion, window_drops
+from jaxcam.attribution.perturbation.occlusion_conventions import occlusion_map
+from jaxcam.attribution.perturbation.segments import grid_segments, paint, superpixels
+from jaxcam.attribution.perturbation.shapley import kernel_shap
+from jaxcam.attribution.perturbation.surrogate import lime
+from jaxcam.attribution.perturbation.windows import per_pixel, window_grid
 from jaxcam.attribution.resize import resize
-from jaxcam.attribution.road import road
-from jaxcam.attribution.robustness import gaussian, infidelity, max_sensitivity, squares
-from jaxcam.attribution.sanity import cascading_randomisation, label_randomisation, similarity
-from jaxcam.attribution.segments import grid_segments, paint, superpixels
-from jaxcam.attribution.shapley import kernel_shap
 from jaxcam.attribution.split import at_stage, split
-from jaxcam.attribution.surrogate import lime
-from jaxcam.attribution.windows import per_pixel, window_grid
 
 __all__ = [
     "AlphaBeta",

@@ -11,9 +11,9 @@ from typing import Literal
 import jax
 from jaxtyping import Array, Float, Float32
 
-from jaxcam.attribution.cam import grad_cam
+from jaxcam.attribution.activation.cam import grad_cam
+from jaxcam.attribution.activation.pullback import Head
 from jaxcam.attribution.fusion import Rescaling, rescaled
-from jaxcam.attribution.pullback import Head
 from jaxcam.attribution.resize import Rule, resize
 from jaxcam.attribution.targets import Targets, probability
 from jaxcam.errors import UserError

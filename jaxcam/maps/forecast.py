@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 from jaxcam.attribution.incremental import incremental
-from jaxcam.attribution.windows import window_grid
+from jaxcam.attribution.perturbation.windows import window_grid
 from jaxcam.classifier import Classifier
 from jaxcam.maps.methods import Facts
 from jaxcam.maps.request import Request

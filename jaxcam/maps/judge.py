@@ -12,8 +12,8 @@ import numpy as np
 from jaxtyping import Array, Bool, Float, Float32, Int, Key, UInt8
 
 from jaxcam import devices
-from jaxcam.attribution.ranking import enlarged
-from jaxcam.attribution.sanity import spearman
+from jaxcam.attribution.judging.ranking import enlarged
+from jaxcam.attribution.judging.sanity import spearman
 from jaxcam.classifier import Classifier
 from jaxcam.data.images import ImageSet
 from jaxcam.errors import UserError

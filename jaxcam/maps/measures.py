@@ -9,11 +9,11 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Float32, Int, UInt8
 
-from jaxcam.attribution import complexity, localisation
-from jaxcam.attribution.faithfulness import confidence_change, deletion, insertion
-from jaxcam.attribution.ranking import enlarged, orderable
-from jaxcam.attribution.road import road
-from jaxcam.attribution.robustness import infidelity, squares
+from jaxcam.attribution.judging import complexity, localisation
+from jaxcam.attribution.judging.faithfulness import confidence_change, deletion, insertion
+from jaxcam.attribution.judging.ranking import enlarged, orderable
+from jaxcam.attribution.judging.road import road
+from jaxcam.attribution.judging.robustness import infidelity, squares
 from jaxcam.classifier import Classifier
 from jaxcam.maps.judging import Judging
 

@@ -12,10 +12,10 @@ import numpy as np
 from jaxtyping import Array
 
 from jaxcam import attribution
-from jaxcam.attribution.occlusion import window_drops
-from jaxcam.attribution.segments import grid_segments
+from jaxcam.attribution.perturbation.occlusion import window_drops
+from jaxcam.attribution.perturbation.segments import grid_segments
+from jaxcam.attribution.perturbation.windows import window_grid
 from jaxcam.attribution.targets import score_directions
-from jaxcam.attribution.windows import window_grid
 from jaxcam.maps.methods import Facts, Method, Scene, reduced
 from jaxcam.maps.options import METHODS
 from jaxcam.maps.stages import cam_stage, cam_weights

@@ -12,8 +12,8 @@ from typing import Any, Literal
 import jax.numpy as jnp
 from jaxtyping import Array, Float, PRNGKeyArray, UInt8
 
-from jaxcam.attribution.occlusion import grid_for, occluded_logits
-from jaxcam.attribution.perturbation import blurred
+from jaxcam.attribution.perturbation.forwards import blurred
+from jaxcam.attribution.perturbation.occlusion import grid_for, occluded_logits
 from jaxcam.attribution.targets import Targets
 from jaxcam.classifier import Classifier
 from jaxcam.errors import UserError

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float32, Int
 
-from jaxcam.attribution.global_occlusion import GlobalOcclusion, OcclusionTotals, global_maps
+from jaxcam.attribution.perturbation.global_occlusion import GlobalOcclusion, OcclusionTotals, global_maps
 from jaxcam.files import replace_file
 from jaxcam.maps.panels import softmax
 from jaxcam.maps.reader import Maps

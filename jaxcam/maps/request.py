@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
-from jaxcam.attribution.segments import grid_segments
+from jaxcam.attribution.perturbation.segments import grid_segments
 from jaxcam.classifier import Classifier
 from jaxcam.errors import UserError
 from jaxcam.maps import methods as registry

@@ -101,11 +101,11 @@ def as_places(
     if method == "occlusion":
         import jax.numpy as jnp
 
-        from jaxcam.attribution.windows import per_pixel, window_grid
+        from jaxcam.attribution.perturbation.windows import per_pixel, window_grid
 
         return np.asarray(per_pixel(jnp.asarray(values), window_grid(size, options["window"], options["stride"])))
     if method in ("lime", "kernel_shap"):
-        from jaxcam.attribution.segments import grid_segments
+        from jaxcam.attribution.perturbation.segments import grid_segments
 
         parts = grid_segments((size[0], size[1]), options["segments"])
         return values.reshape(*values.shape[:2], -1)[..., parts]

@@ -10,8 +10,9 @@ import pytest
 from commands import CLASSES, write_pictures
 from PIL import Image
 
-from jaxcam.attribution import complexity, deletion, relevance_mass
-from jaxcam.attribution.sanity import spearman
+from jaxcam.attribution import deletion, relevance_mass
+from jaxcam.attribution.judging import complexity
+from jaxcam.attribution.judging.sanity import spearman
 from jaxcam.config import Config, Network
 from jaxcam.data.folder import load_folder
 from jaxcam.errors import UserError

@@ -7,8 +7,9 @@ import pytest
 from jaxcam import networks, weights
 from jaxcam.errors import UserError
 from jaxcam.weights.port import detect, port
-from jaxcam.weights.rules import VGG16, vgg
+from jaxcam.weights.rules import vgg
 from jaxcam.weights.safetensors_files import flatten
+from jaxcam.weights.tables import VGG16
 
 SHAPE = (1, 64, 96, 3)
 TEMPLATE = networks.NetworkSpec(name="vgg16", width=1 / 32, classes=5, input_size=SHAPE[1:3]).chain().abstract(SHAPE)

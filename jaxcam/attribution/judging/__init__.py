@@ -1,0 +1,1 @@
+"""How good maps are: faithfulness, localisation, complexity, robustness, sanity."""
