@@ -1,0 +1,31 @@
+"""VGG16 in plain PyTorch, with the weights of one of jaxcam's: what the peers run."""
+
+from typing import Any
+
+import numpy as np
+import torch
+
+BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
+
+
+def torch_vgg16(params: Any) -> Any:
+    """The same network in PyTorch, with the same weights; module 29 is the ReLU of block5_conv3."""
+    layers: list[torch.nn.Module] = []
+    for block, widths in enumerate(BLOCKS, start=1):
+        for i in range(1, len(widths) + 1):
+            kernel = np.asarray(params[f"block{block}_conv{i}"]["kernel"])
+            conv = torch.nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
+            conv.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
+            conv.bias = torch.nn.Parameter(torch.from_numpy(np.array(params[f"block{block}_conv{i}"]["bias"])))
+            layers += [conv, torch.nn.ReLU()]
+        layers.append(torch.nn.MaxPool2d(2))
+    layers.append(torch.nn.Flatten())
+    for name in ("fc1", "fc2", "predictions"):
+        kernel = np.asarray(params[name]["kernel"])
+        if name == "fc1":
+            kernel = kernel.reshape(7, 7, 512, -1).transpose(2, 0, 1, 3).reshape(25088, -1)
+        dense = torch.nn.Linear(*kernel.shape)
+        dense.weight.data = torch.from_numpy(kernel.T.copy())
+        dense.bias.data = torch.from_numpy(np.array(params[name]["bias"]))
+        layers += [dense] if name == "predictions" else [dense, torch.nn.ReLU()]
+    return torch.nn.Sequential(*layers).eval()
