@@ -1,8 +1,8 @@
 """Writes `fixtures/peer_maps.npz`: a small network, its images, and the maps that other tools make of them.
 
-Run it as `PYTHONPATH=tests python tests/attribution/make_peer_fixtures.py` with the extra `peers` installed. Everything is drawn from
-fixed seeds. Names are `tool/method/layer`; layers are 1 (`early`) and 4 (`late`). What the tools' numbers were made
-with stands under `versions`.
+Run it as `PYTHONPATH=tests python tests/attribution/make_peer_fixtures.py` with the extra `peers` installed. Everything
+is drawn from fixed seeds. Names are `tool/method/layer`; layers are 1 (`early`) and 4 (`late`). What the tools' numbers
+were made with stands under `versions`.
 """
 
 import os
