@@ -45,7 +45,7 @@ bench: .venv/installed-peers    ## speed on this machine, beside the peers; half
 .venv/installed-peers: pyproject.toml | .venv/bin/python
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'torch==2.13.0'
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[dev,peers]'
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'grad-cam>=1.5.5' 'ttach>=0.0.3'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps 'grad-cam>=1.5.5'
 	touch $@ .venv/installed .venv/installed-dev
 
 clean:
