@@ -27,7 +27,7 @@ BY_HEAD = (
     "xgrad_cam",
 )
 OTHERS = ("at_stage", "by_convention", "cam", "contrast", "convention", "eigen_cam", "finer", "fuse", "guided_grad_cam")
-MODULES = "ablation cam channelwise channel_weights conventions eigen elementwise finer fusion guided jaxprs pullback"
+MODULES = "ablation cam channelwise channel_weights eigen elementwise finer guided pullback"
 
 
 @pytest.mark.parametrize("name", BY_HEAD)
@@ -57,7 +57,18 @@ def test_everything_is_public_annotated_and_documented(name):
     assert all(p.annotation is not p.empty for p in signature.parameters.values())
 
 
-@pytest.mark.parametrize("module", [*MODULES.split(), "resize", "split", "targets"])
+@pytest.mark.parametrize(
+    "module",
+    [
+        *(f"activation.{name}" for name in MODULES.split()),
+        "conventions",
+        "fusion",
+        "jaxprs",
+        "resize",
+        "split",
+        "targets",
+    ],
+)
 def test_examples_run(module):
     importlib.import_module(f"jaxcam.attribution.{module}")
     # Not the attribute of the package, which is the function where both have one name.
