@@ -224,15 +224,15 @@ MOMENTS = (
 
 def test_killed_again_and_again_it_equals_an_uninterrupted_one(shell):
     options = ("data", "prepare", "pictures", "--size", 600, 800, "--quiet")
-    shell(*options, "--out", "calm")
-    assert len(json.loads((shell.folder / "calm" / "prepared.json").read_text())["blocks"]) == 3
+    shell(*options, "--out", "prepared_calmly")
+    assert len(json.loads((shell.folder / "prepared_calmly" / "prepared.json").read_text())["blocks"]) == 3
     for moment in MOMENTS:
-        shell.killed(moment, *options, "--out", "struck")
-        if (shell.folder / "struck" / "prepared.json").exists():
-            assert "half-written" in fails(load_set, shell.folder / "struck", "train")
-    shell(*options, "--out", "struck")
-    assert tree(shell.folder / "struck") == tree(shell.folder / "calm")
-    assert leftovers(shell.folder / "struck") == []
+        shell.killed(moment, *options, "--out", "killed_preparing")
+        if (shell.folder / "killed_preparing" / "prepared.json").exists():
+            assert "half-written" in fails(load_set, shell.folder / "killed_preparing", "train")
+    shell(*options, "--out", "killed_preparing")
+    assert tree(shell.folder / "killed_preparing") == tree(shell.folder / "prepared_calmly")
+    assert leftovers(shell.folder / "killed_preparing") == []
 
 
 def test_finished_blocks_are_not_decoded_again(pictures, finished, tmp_path, monkeypatch):
