@@ -85,7 +85,8 @@ def explain_images(
     the fields of `Request` (`score`, `fuse`) and of `MethodOptions` (`window`, `steps`, ...). Raises `UserError` for
     what the classifier cannot give.
     """
-    request, labels = requested(classifier, len(pixels), methods, targets, stage, options)
+    # In memory nothing is gained by half precision.
+    request, labels = requested(classifier, len(pixels), methods, targets, stage, {"dtype": "float32", **options})
     request = request.checked(classifier)
     specs, classes = request.specs(), len(classifier.class_names)
     sample = pixels[spread(len(pixels), COLOUR_SAMPLE)]
