@@ -12,7 +12,7 @@ test: .venv/installed-dev       ## all tests but those that need PyTorch and Ker
 	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not peers" $(ARGS)
 
 test-peers: .venv/installed-peers  ## the tests beside PyTorch and Keras
-	$(BIN)/python -m pytest -m peers $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile -m peers $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .

@@ -8,6 +8,8 @@ from scipy import stats
 
 from jaxcam.attribution.judging.complexity import entropy, gini
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 
 def test_case_26():
     """xplique: one of eight is .875, all alike 0."""

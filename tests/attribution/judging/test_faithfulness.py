@@ -11,6 +11,8 @@ from jaxcam import devices
 from jaxcam.attribution import contrast
 from jaxcam.attribution.judging.faithfulness import confidence_change, deletion, insertion
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(0)
 IMAGES = jnp.asarray(RANDOM.normal(size=(4, 6, 9, 3)), jnp.float32)
 MAPS = jnp.asarray(RANDOM.normal(size=(4, 3, 4)), jnp.float32)

@@ -17,6 +17,8 @@ from jaxcam.attribution.judging.localisation import (
     top_k_intersection,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 MEASURES = {
     "heat_in_mask": heat_in_mask,
     "relevance_mass": relevance_mass,

@@ -10,6 +10,8 @@ from scipy.sparse.linalg import spsolve
 from jaxcam import devices
 from jaxcam.attribution.judging.road import impute, road
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(0)
 WEIGHTS = jnp.asarray(RANDOM.normal(size=(12 * 15 * 2, 3)) / 20, jnp.float32)
 

@@ -8,6 +8,8 @@ import pytest
 from jaxcam import devices
 from jaxcam.attribution.judging.robustness import gaussian, infidelity, max_sensitivity, squares
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(0)
 IMAGES = jnp.asarray(RANDOM.normal(size=(4, 6, 8, 2)), jnp.float32)
 WEIGHTS = jnp.asarray(RANDOM.normal(size=(6, 8, 2, 3)), jnp.float32)

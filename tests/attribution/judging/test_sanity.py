@@ -17,6 +17,8 @@ from jaxcam.attribution.judging.sanity import (
     ssim,
 )
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
+
 RANDOM = np.random.default_rng(0)
 PARAMS = {name: {"kernel": jnp.asarray(RANDOM.normal(size=(3, 3)), jnp.float32)} for name in ("one", "two", "three")}
 IMAGES = jnp.asarray(RANDOM.normal(size=(5, 8, 9, 3)), jnp.float32)
