@@ -20,7 +20,7 @@ from jaxcam.maps.sets import run_set
 from jaxcam.maps.store import MapStore
 from jaxcam.metrics import wilson
 from jaxcam.progress import Progress
-from jaxcam.report.pages import write_report
+from jaxcam.report.run_page import write_report
 from jaxcam.training.command import train
 from jaxcam.training.loop import DEAD_SPREAD
 

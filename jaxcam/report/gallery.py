@@ -1,237 +1,188 @@
-"""Single pictures with their maps: which ones are shown, and what stands beside each."""
+"""The pictures of a page: which ones are shown, and what its script knows of each of them."""
 
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from pathlib import Path
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
+from jaxtyping import Int
+from markupsafe import Markup
 
-from jaxcam.data.decode import UnreadableImage
-from jaxcam.maps import render
-from jaxcam.maps.layout import describe_flags
-from jaxcam.maps.reader import Maps
-from jaxcam.maps.shown import pictured
-from jaxcam.report import pictures
-from jaxcam.report.gather import Run, Split
+from jaxcam.report.cards import Card
+from jaxcam.report.gather import Split
+from jaxcam.report.pictures import PLACES, data_uri
 from jaxcam.report.summary import number
 
-LIMIT = 120
-"""pictures shown of a split"""
-CLASSES = 4
-"""classes shown of a picture; of more the likeliest, its own, and the explained ones"""
-PHOTO_WIDTH = 400
-THREADS = 4
+LIMIT = 500
+"""pictures shown on a page that is one file"""
+LARGE_WIDTH, SMALL_WIDTH = 400, 256
+"""pixels of a photo: on a page with at most `FEW` of them, and on one with more"""
+FEW = 200
 
 
 @dataclass(frozen=True)
-class Heat:
-    """One coloured map."""
+class Chosen:
+    """A split's pictures that are shown, in the order of its table, and a sentence about them."""
 
-    method: str
-    target: str
-    place: str
-    image: str
-    first: bool
-    """whether it is the one to see before anything is chosen"""
-
-
-@dataclass(frozen=True)
-class Chance:
-    """One class' probability."""
-
-    name: str
-    share: float
-    mapped: bool
-
-
-@dataclass(frozen=True)
-class Card:
-    """One picture."""
-
-    split: str
-    path: str
-    label: str
-    predicted: str
-    confidence: float
-    wrong: bool
-    known: bool
-    ratio: float
-    photo: str | None
-    problem: str
-    chances: tuple[Chance, ...]
-    heats: tuple[Heat, ...]
-    flags: tuple[str, ...]
-    order: int
-
-
-@dataclass(frozen=True)
-class Gallery:
-    """A split's cards, which of its pictures they are, and the pictures that could not be read."""
-
-    split: str
-    cards: tuple[Card, ...]
+    split: Split
+    rows: Int[np.ndarray, " n"]
     words: str
     unreadable: tuple[tuple[str, str], ...]
-    gone: int
-    """pictures whose file is no longer there or no longer readable"""
-
-    @property
-    def box(self) -> float:
-        """Width / height of the frame that all cards share."""
-        return float(np.clip(np.median([card.ratio for card in self.cards]), 0.8, 1.8)) if self.cards else 1.0
 
 
-def choose(split: Split, limit: int, seed: int = 0) -> tuple[np.ndarray, str]:
-    """Rows to show and a sentence about them: the wrong ones first (most confident first), then a seeded sample."""
+def shares(counts: Sequence[int], limit: int) -> list[int]:
+    """How many of each split are shown: all where they fit, else as evenly as can be.
+
+    >>> shares([8, 1000, 300], 500)
+    [8, 246, 246]
+    """
+    left, given = limit, [0] * len(counts)
+    for place, index in enumerate(sorted(range(len(counts)), key=lambda index: counts[index])):
+        given[index] = min(counts[index], left // (len(counts) - place))
+        left -= given[index]
+    return given
+
+
+def choose(split: Split, limit: int, *, seed: int = 0, wanted: Iterable[int] = ()) -> tuple[Int[np.ndarray, " n"], str]:
+    """Rows to show and a sentence about them: the wrong ones first (most confident first), then a seeded sample.
+
+    `wanted` rows (the pictures behind a finding) come before all others.
+    """
     readable = np.flatnonzero(split.predicted >= 0)
+    first = np.array([row for row in dict.fromkeys(wanted) if split.predicted[row] >= 0], dtype=np.int64)[:limit]
     wrong = readable[split.wrong[readable]]
-    wrong = wrong[np.argsort(-split.confidence[wrong], kind="stable")]
-    rest = np.setdiff1d(readable, wrong)
-    kept = wrong[:limit]
+    others = np.setdiff1d(wrong, first)
+    others = others[np.argsort(-split.confidence[others], kind="stable")]
+    kept = np.concatenate([first, others[: limit - len(first)]])
+    rest = np.setdiff1d(readable, np.concatenate([kept, wrong]))
     room = limit - len(kept)
     sample = rest if len(rest) <= room else np.sort(np.random.default_rng(seed).choice(rest, room, replace=False))
+    rows = np.concatenate([kept, sample])
+    shown = int(split.wrong[rows].sum())
+    behind = f", {len(first)} of them behind a finding" if len(first) else ""
     if len(readable) <= limit:
         words = f"all {number(len(readable), 'readable picture')}, {len(wrong)} of them wrong"
-    elif len(kept) < len(wrong):
-        words = f"the {len(kept)} most confident of {len(wrong)} wrong ones, of {number(len(readable), 'picture')}"
+    elif shown < len(wrong):
+        words = f"{len(rows)} of {number(len(readable), 'readable picture')}{behind}: "
+        words += f"the {len(others[: limit - len(first)])} most confident of {len(wrong)} wrong ones"
     else:
         words = (
-            f"{len(kept) + len(sample)} of {number(len(readable), 'readable picture')}: all {len(wrong)} wrong ones "
-            f"and a random sample of {len(sample)} of the other {len(rest)} (seed {seed})"
+            f"{len(rows)} of {number(len(readable), 'readable picture')}{behind}: all {len(wrong)} wrong ones "
+            f"and a random sample of {len(sample)} of the others (seed {seed})"
         )
-    return np.concatenate([kept, sample]), words
+    return rows, words
 
 
-def gallery(run: Run, split: Split, *, limit: int = LIMIT) -> Gallery:
-    """The gallery of a split; images whose files are gone get a placeholder with the reason."""
-    rows, words = choose(split, limit)
-    maps = _read_maps(split, rows)
-    places = list(enumerate(rows.tolist()))
-    with ThreadPoolExecutor(THREADS) as pool:
-        cards = tuple(pool.map(lambda place: _card(run, split, place[1], place[0], maps), places))
-    unreadable = tuple(
-        (split.paths[row], split.flags[row].removeprefix("unreadable: ") or "no reason is given")
-        for row in np.flatnonzero(split.predicted < 0).tolist()
-    )
-    return Gallery(split.name, cards, words, unreadable, sum(card.photo is None for card in cards))
-
-
-@dataclass(frozen=True)
-class _Maps:
-    """Maps (n, t, h, w) by method, targets (n, t) and flags (n, m, t) of the rows shown."""
-
-    maps: dict[str, np.ndarray]
-    targets: np.ndarray
-    flags: np.ndarray
-
-
-def _read_maps(split: Split, rows: np.ndarray) -> _Maps | None:
-    store = split.store
-    if store is None or not len(rows):
-        return None
-    maps = Maps(store, rows, names=split.classes)
-    read = {method: pictured(maps, method, store.read(method, rows)) for method in store.methods}
-    return _Maps(read, store.read("targets", rows), store.read("flags", rows))
-
-
-def _card(run: Run, split: Split, row: int, position: int, maps: _Maps | None) -> Card:
-    photo, ratio, problem = _photo(run, split, row)
-    predicted = int(split.predicted[row])
-    targets = [] if maps is None else [int(target) for target in maps.targets[position] if target >= 0]
-    shown = _shown_classes(split, row, targets)
-    heats = [] if maps is None else _heats(split, maps, position, shown, predicted)
-    mapped = {heat.target for heat in heats}
-    return Card(
-        split=split.name,
-        path=split.paths[row],
-        label=split.label_names[row],
-        predicted=split.predicted_names[row],
-        confidence=float(split.confidence[row]),
-        wrong=bool(split.wrong[row]),
-        known=bool(split.labels[row] >= 0),
-        ratio=ratio,
-        photo=photo,
-        problem=problem,
-        chances=tuple(
-            Chance(split.classes[index], float(split.probabilities[row, index]), split.classes[index] in mapped)
-            for index in shown
-        ),
-        heats=tuple(heats),
-        flags=_flags(split, row, position, maps),
-        order=position,
-    )
-
-
-def _photo(run: Run, split: Split, row: int) -> tuple[str | None, float, str]:
-    """The picture as a data URI, its width / height, and why there is none."""
-    size = run.preprocessing.get("size")
-    crop = (int(size[0]), int(size[1])) if run.cropped and isinstance(size, list) and len(size) == 2 else None
-    try:
-        raw = split.picture(row)
-        if raw is None:
-            return None, 1.0, "where the picture lies is not known"
-        if isinstance(raw, Path) and not raw.is_file():
-            return None, 1.0, "the file is no longer there"
-        image = pictures.open_picture(raw, longest=PHOTO_WIDTH, crop_to=crop)
-    except UnreadableImage as error:
-        return None, 1.0, error.reason
-    return pictures.thumbnail(image, PHOTO_WIDTH), image.shape[1] / image.shape[0], ""
-
-
-def _shown_classes(split: Split, row: int, targets: list[int]) -> list[int]:
-    count = len(split.classes)
-    if count <= CLASSES:
-        return list(range(count))
-    likely = np.argsort(-split.probabilities[row], kind="stable")[: CLASSES - 1].tolist()
-    wanted = [*likely, int(split.labels[row]), *(targets if len(targets) <= 2 else [])]
-    return [index for index in dict.fromkeys(wanted) if index >= 0]
-
-
-def _heats(split: Split, maps: _Maps, position: int, shown: list[int], predicted: int) -> list[Heat]:
-    """The maps of the classes shown; all maps of one method and picture share one colour scale."""
+def chosen(splits: Sequence[Split], limit: int | None, wanted: Iterable[tuple[str, int]] = ()) -> list[Chosen]:
+    """The pictures shown of every split; None: all of them. `wanted` are names of splits and rows that come first."""
+    wanted = list(wanted)
+    counts = [int((split.predicted >= 0).sum()) for split in splits]
+    given = counts if limit is None else shares(counts, limit)
     found = []
-    targets = maps.targets[position].tolist()
-    here = [target for target in targets if target in shown]
-    first = predicted if predicted in here else (here[0] if here else -1)
-    for number_of_method, (method, values) in enumerate(maps.maps.items()):
-        own = values[position]
-        # One map for several targets: the class plays no part in it.
-        chosen = {target: own[targets.index(target) if len(own) > 1 else 0] for target in here}
-        chosen = {target: one for target, one in chosen.items() if np.isfinite(one).any()}
-        low, high = render.value_range(np.stack(list(chosen.values()))) if chosen else (0.0, 0.0)
-        for target, one in chosen.items():
-            found.append(
-                Heat(
-                    method=method,
-                    target=split.classes[target],
-                    place=pictures.hottest_place(one),
-                    image=pictures.heat(one, low=low, high=high),
-                    first=number_of_method == 0 and target == first,
-                )
-            )
+    for split, count in zip(splits, given, strict=True):
+        rows, words = choose(split, count, wanted=[row for name, row in wanted if name == split.name])
+        unreadable = tuple(
+            (split.paths[row], split.flags[row].removeprefix("unreadable: ") or "no reason is given")
+            for row in np.flatnonzero(split.predicted < 0).tolist()
+        )
+        found.append(Chosen(split, np.sort(rows), words, unreadable))
     return found
 
 
-def _flags(split: Split, row: int, position: int, maps: _Maps | None) -> tuple[str, ...]:
-    """What is odd about the picture's maps, each oddity once, with the maps it is true of."""
-    if maps is None:
-        return (split.flags[row],) if split.flags[row] else ()
-    marked: dict[str, list[tuple[str, str]]] = {}
-    methods, targets = list(maps.maps), maps.targets[position].tolist()
-    names = [split.classes[target] if target >= 0 else "" for target in targets]
-    for method, bits in zip(methods, maps.flags[position], strict=True):
-        for name, value in zip(names, bits.tolist(), strict=True):
-            for word in describe_flags(value):
-                marked.setdefault(word, []).append((method, name))
-    return tuple(word + _where(pairs, methods, names) for word, pairs in marked.items())
+COLUMNS: tuple[str, ...] = (
+    "split", "path", "label", "predicted", "confidence", "loss", "state", "ratio", "chances", "tiles", "findings_of",
+    "words",
+)  # fmt: skip
 
 
-def _where(pairs: list[tuple[str, str]], methods: list[str], names: list[str]) -> str:
-    """Of which methods and classes a flag is true, as short as it can be said."""
-    of_methods, of_names = (list(dict.fromkeys(part)) for part in zip(*pairs, strict=True))
-    if len(pairs) < len(of_methods) * len(of_names):
-        listed = ", ".join(f"{method} for {name}" for method, name in pairs[:4])
-        return f" ({listed}{', ...' if len(pairs) > 4 else ''})"
-    parts = [", ".join(of_methods)] if len(of_methods) < len(methods) else []
-    parts += [f"for {', '.join(of_names[:4])}"] if len(of_names) < len(names) else []
-    return f" ({' '.join(parts)})" if parts else ""
+@dataclass
+class Table:
+    """What the page's script knows: a column a property, an entry a picture."""
+
+    splits: list[str] = field(default_factory=list)
+    names: dict[str, int] = field(default_factory=dict)
+    """classes and folders by their number in the columns"""
+    methods: dict[str, int] = field(default_factory=dict)
+    findings: list[dict[str, str]] = field(default_factory=list)
+    """id and name of the findings that pictures belong to"""
+    columns: dict[str, list[Any]] = field(default_factory=lambda: {name: [] for name in COLUMNS})
+    photos: list[str] = field(default_factory=list)
+    strips: list[str] = field(default_factory=list)
+    gone: dict[str, int] = field(default_factory=dict)
+    """pictures of each split whose file is no longer there or no longer readable"""
+
+    def add(self, split: Split, found: Card, addresses: tuple[str, str], behind: Sequence[int] = ()) -> None:
+        """Another picture; `addresses` are those of its photo and its strip, `behind` the numbers of its findings."""
+        if split.name not in self.splits:
+            self.splits.append(split.name)
+        row, columns = found.row, self.columns
+        methods = () if split.store is None else split.store.methods
+        name = lambda text: self.names.setdefault(text, len(self.names))
+        columns["split"].append(self.splits.index(split.name))
+        columns["path"].append(split.paths[row])
+        columns["label"].append(name(split.label_names[row]))
+        columns["predicted"].append(name(split.predicted_names[row]))
+        columns["confidence"].append(rounded(split.confidence[row]))
+        columns["loss"].append(rounded(split.loss[row]))
+        columns["state"].append(state(split, row))
+        columns["ratio"].append(round(found.ratio, 3))
+        columns["chances"].append(
+            [(name(split.classes[index]), rounded(split.probabilities[row, index])) for index in found.shown]
+        )
+        columns["tiles"].append(
+            [
+                (
+                    self.methods.setdefault(methods[tile.method], len(self.methods)),
+                    name(split.classes[tile.target]),
+                    PLACES.index(tile.place),
+                )
+                for tile in found.tiles
+            ]
+        )
+        columns["findings_of"].append(list(behind))
+        columns["words"].append([*([found.problem] if found.problem else []), *found.flags])
+        self.photos.append(addresses[0])
+        self.strips.append(addresses[1])
+        self.gone[split.name] = self.gone.get(split.name, 0) + bool(found.problem)
+
+    def __len__(self) -> int:
+        return len(self.photos)
+
+    @property
+    def box(self) -> float:
+        """Width / height of the frame that all pictures share."""
+        return float(np.clip(np.median(self.columns["ratio"]), 0.8, 1.8)) if len(self) else 1.0
+
+    def json(self) -> Markup:
+        """The table as JSON that may stand in a `script` element."""
+        values = {
+            "splits": self.splits, "names": list(self.names), "methods": list(self.methods), "places": PLACES,
+            "findings": self.findings, "box": round(self.box, 4), "photos": self.photos, "strips": self.strips,
+            **self.columns,
+        }  # fmt: skip
+        text = json.dumps(values, separators=(",", ":"), allow_nan=False)
+        return Markup(text.replace("&", "\\u0026").replace("<", "\\u003c").replace(">", "\\u003e"))
+
+
+RIGHT, WRONG, UNKNOWN = 0, 1, 2
+
+
+def state(split: Split, row: int) -> int:
+    """Whether a prediction is right, wrong, or of a folder that is no class."""
+    return UNKNOWN if split.labels[row] < 0 else WRONG if split.wrong[row] else RIGHT
+
+
+def rounded(value: float) -> float | None:
+    """Five digits are enough for a page; None where there is no number."""
+    return float(f"{value:.5g}") if np.isfinite(value) else None
+
+
+def inline(found: Card) -> tuple[str, str]:
+    """Addresses of a card's pictures inside the page itself."""
+    return (data_uri(found.photo) if found.photo else ""), (data_uri(found.strip) if found.strip else "")
+
+
+def photo_width(count: int) -> int:
+    """Pixels of a photo on a page with so many."""
+    return LARGE_WIDTH if count <= FEW else SMALL_WIDTH

@@ -19,6 +19,8 @@ from jaxcam.maps.store import MapStore
 
 SPLIT_ORDER = ("valid", "test", "train")
 """splits by what a reader wants to see first; others stand between `test` and `train`"""
+ROUNDED = 1e-6
+"""probabilities stand in the table with six digits"""
 
 
 @dataclass(frozen=True)
@@ -37,6 +39,8 @@ class Split:
     root: Path | None = None
     reader: Callable[[str], Raw] | None = None
     """reads a picture by its path, where they are kept in no folder of files"""
+    written_losses: np.ndarray | None = None
+    """float64 (n,) as the table says; NaN where it says nothing"""
 
     @cached_property
     def labels(self) -> np.ndarray:
@@ -59,12 +63,18 @@ class Split:
         """Rows whose known label is not what was predicted."""
         return (self.labels >= 0) & (self.predicted >= 0) & (self.labels != self.predicted)
 
+    @cached_property
+    def loss(self) -> np.ndarray:
+        """Cross-entropy of every row, of the rounded probability where the table has none; NaN without a label."""
+        rows, known = np.arange(len(self.paths)), (self.labels >= 0) & (self.predicted >= 0)
+        shares = np.maximum(self.probabilities[rows, np.maximum(self.labels, 0)], ROUNDED / 2)
+        found = np.where(known, -np.log(shares), np.nan)
+        written = self.written_losses
+        return found if written is None else np.where(np.isfinite(written) & known, written, found)
+
     def file(self, row: int) -> Path | None:
         """Where the image lies; None where that is unknown or would lead out of the image folder."""
-        inner = PurePosixPath(self.paths[row])
-        if self.root is None or inner.is_absolute() or ".." in inner.parts:
-            return None
-        return self.root / inner
+        return None if self.root is None else inside(self.root, self.paths[row])
 
     def picture(self, row: int) -> Raw | None:
         """The picture as it is kept; None where that is unknown or would lead out of the image folder.
@@ -81,6 +91,12 @@ class Split:
     def _index(self, names: tuple[str, ...]) -> np.ndarray:
         index = {name: position for position, name in enumerate(self.classes)}
         return np.array([index.get(name, -1) for name in names], dtype=np.int64)
+
+
+def inside(root: Path, path: str) -> Path | None:
+    """Where a path below a folder leads; None where it would lead out of it."""
+    inner = PurePosixPath(path)
+    return None if inner.is_absolute() or ".." in inner.parts else root / inner
 
 
 @dataclass(frozen=True)
@@ -197,7 +213,8 @@ def read_predictions(path: Path) -> Split:
         classes = tuple(header[column].removeprefix("p_") for column in columns)
         allowed = {"", *classes}
         places = {name: header.index(name) for name in text}
-        shares = []
+        shares, losses = [], []
+        loss_at = header.index("loss") if "loss" in header else -1
         for line in lines:
             if len(line) != len(header):
                 raise ValueError(f"line {lines.line_num} has {len(line)} fields, not {len(header)}")
@@ -207,6 +224,7 @@ def read_predictions(path: Path) -> Split:
                 predicted = text["predicted"][-1]
                 raise ValueError(f"line {lines.line_num} predicts {predicted!r}, which has no column")
             shares.append(np.array([float(line[column] or "nan") for column in columns]))
+            losses.append(float(line[loss_at] or "nan") if loss_at >= 0 else float("nan"))
     return Split(
         name=path.stem,
         classes=classes,
@@ -215,6 +233,7 @@ def read_predictions(path: Path) -> Split:
         predicted_names=tuple(text["predicted"]),
         probabilities=np.array(shares, dtype=np.float64).reshape(len(shares), len(columns)),
         flags=tuple(text["flags"]),
+        written_losses=np.array(losses, dtype=np.float64),
     )
 
 

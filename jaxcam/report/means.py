@@ -62,7 +62,7 @@ def mean_rows(run: Run, split: Split) -> list[MeanRow]:
         rows = np.sort(np.random.default_rng(0).choice(rows, MEAN_ROWS, replace=False))
     counts = np.bincount(labels[rows], minlength=len(split.classes))
     shown = sorted(np.argsort(-counts, kind="stable")[:MEAN_CLASSES].tolist())
-    size = _input_size(run, store)
+    size = input_size(run, store) or (store.shapes[store.methods[0]][-2], store.shapes[store.methods[0]][-1])
     photos = {label: mean_photo(run, split, rows[labels[rows] == label], size) for label in shown}
     found = []
     for method in store.methods:
@@ -143,8 +143,9 @@ def mean_photo(run: Run, split: Split, rows: np.ndarray, size: tuple[int, int]) 
     return pictures.thumbnail(np.rint(total / count).astype(np.uint8), WIDTH) if count else None
 
 
-def _input_size(run: Run, store: MapStore) -> tuple[int, int]:
-    for size in (store.manifest.get("input_size"), run.preprocessing.get("size")):
+def input_size(run: Run, store: MapStore | None) -> tuple[int, int] | None:
+    """(height, width) of the network's input; None where neither the maps nor the classifier say it."""
+    for size in ({} if store is None else store.manifest).get("input_size"), run.preprocessing.get("size"):
         if isinstance(size, list) and len(size) == 2 and all(isinstance(side, int) and side > 0 for side in size):
             return size[0], size[1]
-    return store.shapes[store.methods[0]][-2], store.shapes[store.methods[0]][-1]
+    return None

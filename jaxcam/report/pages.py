@@ -1,4 +1,4 @@
-"""HTML pages that are one file: no request leaves them, and no name from the data can act in them.
+"""HTML pages that load nothing but pictures of their own, and in which no name from the data can act.
 
 `base.html` and `style.css` in `templates/` are the look of every page; a page of its own extends `base.html` and is
 written with `write_page`.
@@ -6,7 +6,6 @@ written with `write_page`.
 
 import base64
 import hashlib
-import json
 from collections.abc import Mapping
 from functools import cache
 from pathlib import Path
@@ -18,13 +17,11 @@ from markupsafe import Markup
 from jaxcam import __version__
 from jaxcam.files import replace_file
 from jaxcam.maps import render
-from jaxcam.report import gather, plots, summary
-from jaxcam.report.gallery import LIMIT, gallery
-from jaxcam.report.means import mean_rows
+from jaxcam.report import summary
+from jaxcam.report.audited import short
 from jaxcam.report.pictures import thumbnail as thumbnail
 
 TEMPLATES = Path(__file__).parent / "templates"
-UNREADABLE_SHOWN = 200
 
 
 @cache
@@ -39,49 +36,21 @@ def environment() -> jinja2.Environment:
     )
     made.filters["percent"] = summary.percent
     made.filters["number"] = summary.number
+    made.filters["short"] = short
     made.globals.update(version=__version__, own_text=_own_text, policy=_policy, gradient=gradient)
     return made
 
 
 def write_page(path: str | Path, template: str, context: Mapping[str, Any]) -> Path:
-    """Render a template of `templates/` into one self-contained HTML file, written atomically; returns its path.
+    """Render a template of `templates/` into an HTML file, written atomically; returns its path.
 
     Templates that extend `base.html` need `title` in the context. Pictures go in as data URIs (`thumbnail`), the SVG of
-    `plots.svg` as `Markup`.
+    `plots.svg` as `Markup`. With `in_folder` in the context the page may also load pictures that lie beside it.
     """
     path = Path(path)
-    html = environment().get_template(template).render(context)
+    html = environment().get_template(template).render({"in_folder": False, **context})
     replace_file(path, html.encode(errors="replace"))
     return path
-
-
-def write_report(run_folder: str | Path, *, limit: int = LIMIT) -> Path:
-    """Write `report/index.html` from what a run's folder holds and return its path.
-
-    `limit` is the number of pictures shown of each split. What the folder lacks is named on the page. Raises
-    `UserError` where it holds nothing of a run.
-    """
-    folder = Path(run_folder)
-    run = gather.read_run(folder)
-    results = [summary.result(split) for split in run.splits]
-    phases = [summary.phase_words(run.config, number).partition(" (")[0] for number in range(99)]
-    starts = plots.phase_starts(run.history)
-    context = {
-        "title": run.name,
-        "run": run,
-        "sentence": summary.sentence(run, results),
-        "facts": summary.facts(run),
-        "results": results,
-        "curves": Markup(plots.history_svg(run.history, phases)) if run.history else None,
-        "starts": [(start + 1, phases[number]) for number, start in enumerate(starts[: len(phases)])],
-        "columns": [key for key in (run.history[0] if run.history else {}) if isinstance(key, str)],
-        "means": [row for split in run.splits for row in mean_rows(run, split)],
-        "galleries": [gallery(run, split, limit=limit) for split in run.splits],
-        "unreadable_shown": UNREADABLE_SHOWN,
-        "full_matrix": summary.FULL_MATRIX,
-        "config": json.dumps(run.config, indent=2, ensure_ascii=False),
-    }
-    return write_page(folder / "report" / "index.html", "report.html", context)
 
 
 def gradient(name: str = "inferno") -> str:
@@ -95,9 +64,10 @@ def _own_text(name: str) -> Markup:
     return Markup((TEMPLATES / name).read_text(encoding="utf-8"))
 
 
-def _policy() -> str:
-    """Content security policy: nothing is loaded, and no script runs but ours."""
+def _policy(pictures_beside: bool = False) -> str:
+    """Content security policy: nothing is loaded but (where asked for) pictures beside the page; no script but ours."""
     texts = [path.read_text(encoding="utf-8") for path in sorted(TEMPLATES.glob("*.js"))]
     hashes = [base64.b64encode(hashlib.sha256(text.encode()).digest()).decode() for text in texts]
     scripts = " ".join(f"'sha256-{digest}'" for digest in hashes)
-    return f"default-src 'none'; img-src data:; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'"
+    images = "data: 'self'" if pictures_beside else "data:"
+    return f"default-src 'none'; img-src {images}; style-src 'unsafe-inline'; script-src {scripts}; base-uri 'none'"

@@ -1,9 +1,13 @@
-"""Training curves with matplotlib: a PNG beside the history, and an SVG that follows the page's colours."""
+"""Training curves with matplotlib: a PNG beside the history, and an SVG that follows the page's colours.
+
+The drawings of an evaluation (reliability diagram, confusion matrix) are in `jaxcam.report.result_plots`.
+"""
 
 import io
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -51,17 +55,55 @@ VARIABLES = {
 }
 
 
+SMOOTHING = 0.8
+"""the factor of Chollet, Deep Learning with Python (2017), section 5.3"""
+SMOOTHED_FROM = 12
+"""epochs from which on the curves are drawn smoothed too; of fewer, smoothing shows the first one for too long"""
+
+
+def smoothed(points: Sequence[float] | np.ndarray, factor: float = SMOOTHING) -> np.ndarray:
+    """Exponential moving average: the first point as it is, then `factor` of the last and 1 - `factor` of the next.
+
+    A point that is not finite stays NaN and leaves the average as it was.
+
+    >>> [round(float(point), 3) for point in smoothed([1.0, 0.0, 0.0])]
+    [1.0, 0.8, 0.64]
+    """
+    found, last = np.full(len(points), np.nan), np.nan
+    for index, point in enumerate(np.asarray(points, np.float64)):
+        if np.isfinite(point):
+            last = point if np.isnan(last) else last * factor + point * (1 - factor)
+            found[index] = last
+    return found
+
+
+def smoothed_values(records: Sequence[Record], key: str, factor: float = SMOOTHING) -> np.ndarray:
+    """A quantity over the epochs, smoothed in each phase for itself: a phase may begin with a jump."""
+    starts = [*phase_starts(records), len(records)]
+    curve = values(records, key)
+    parts = [smoothed(curve[a:b], factor) for a, b in pairwise(starts)]
+    return np.concatenate(parts) if parts else curve
+
+
 def write_history_plot(history: Path, image: Path) -> None:
     """Draw the curves of a `history.jsonl` as a PNG; without a record nothing is written."""
     records = read_history(history, [])
-    if not records:
-        return
+    if records:
+        with matplotlib.rc_context(STYLE):
+            write_figure(image, history_figure(records))
+
+
+def write_figure(path: Path, figure: Figure) -> None:
+    """Write a figure as the PNG or SVG that the name asks for; the same figure gives the same bytes."""
+    vector = path.suffix.lower() == ".svg"
+    (FigureCanvasSVG if vector else FigureCanvasAgg)(figure)
+    buffer = io.BytesIO()
     with matplotlib.rc_context(STYLE):
-        figure = history_figure(records)
-        FigureCanvasAgg(figure)
-        buffer = io.BytesIO()
-        figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
-    replace_file(image, buffer.getvalue())
+        if vector:
+            figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
+        else:
+            figure.savefig(buffer, format="png", dpi=120, metadata={"Software": None})
+    replace_file(path, buffer.getvalue())
 
 
 def history_svg(records: Sequence[Record], phases: Sequence[str] = ()) -> str:
@@ -73,7 +115,8 @@ def history_svg(records: Sequence[Record], phases: Sequence[str] = ()) -> str:
 def history_figure(records: Sequence[Record], phases: Sequence[str] = (), *, palette: Palette | None = None) -> Figure:
     """Loss and accuracy over the epochs of all phases; a line marks where a phase begins.
 
-    `phases` are the phases' names. Values that are missing or not finite leave a gap.
+    `phases` are the phases' names. Values that are missing or not finite leave a gap. From `SMOOTHED_FROM` epochs on
+    the raw curves are pale and the smoothed ones stand before them.
     """
     palette = palette or Palette()
     figure = Figure(figsize=(9.6, 3.1), layout="constrained", facecolor=palette.paper)
@@ -108,10 +151,16 @@ def _curve(axes: Axes, records: Sequence[Record], quantity: str, title: str, pal
     lines = (("train", palette.train, (0, (4, 2)), 1.4), ("valid", palette.valid, "solid", 2.0))
     for name, colour, dashes, width in lines:
         curve = values(records, f"{name}_{quantity}")
-        curve = np.where(np.isfinite(curve), curve, np.nan)
+        curve, smooth = np.where(np.isfinite(curve), curve, np.nan), len(records) >= SMOOTHED_FROM
         axes.plot(
-            epochs, curve, color=colour, linestyle=dashes, linewidth=width, marker=marker, markersize=3, label=name
-        )
+            epochs, curve, color=colour, linestyle=dashes, linewidth=1.0 if smooth else width, marker=marker,
+            markersize=3, alpha=0.45 if smooth else 1.0, label=name,
+        )  # fmt: skip
+        if smooth:
+            average = smoothed_values(records, f"{name}_{quantity}")
+            axes.plot(
+                epochs, average, color=colour, linestyle=dashes, linewidth=width, label=f"{name}, smoothed {SMOOTHING}"
+            )
     axes.set_title(title, loc="left", color=palette.ink, fontsize=10, fontweight="bold", pad=16)
     axes.set_xlabel("epoch", color=palette.ink)
     axes.set_facecolor(palette.paper)

@@ -6,7 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from jaxcam import metrics
+from jaxcam import calibration, metrics
+from jaxcam.calibration import Reliability
 from jaxcam.report.gather import Run, Split
 
 FULL_MATRIX = 25
@@ -50,6 +51,45 @@ class Result:
     majority_class: str
     matrix: np.ndarray
     classes: tuple[str, ...]
+    reliability: Reliability
+    chance_error: float
+    """calibration error below which 95 % of classifiers of true probabilities stay with so many pictures"""
+
+    @property
+    def calibration_error(self) -> float:
+        """Expected calibration error."""
+        return self.reliability.error
+
+    @property
+    def calibration_words(self) -> str:
+        """What the reliability diagram says, in a sentence."""
+        held = self.reliability.count > 0
+        stated = float((self.reliability.confidence[held] * self.reliability.count[held]).sum() / max(1, self.counted))
+        words = f"On average it is {percent(stated)} sure and {percent(self.accuracy)} right. "
+        if self.calibration_error <= self.chance_error:
+            return words + (
+                f"A calibration error of {self.calibration_error:.3f} is no more than true probabilities give by "
+                f"chance with {number(self.counted, 'picture')} (up to {self.chance_error:.3f})."
+            )
+        return words + f"Its probabilities claim too {'much' if stated > self.accuracy else 'little'}."
+
+    @property
+    def by_class(self) -> list[dict[str, Any]]:
+        """Recall with its interval, precision and F1 of every class."""
+        recalls, precisions = metrics.recalls(self.matrix), metrics.precisions(self.matrix)
+        scores, rows = metrics.f1_scores(self.matrix), []
+        for index, name in enumerate(self.classes):
+            total = int(self.matrix[index].sum())
+            low, high = metrics.wilson(int(self.matrix[index, index]), total)
+            share = float(recalls[index]) if total else 0.0
+            rows.append(
+                {
+                    "name": name, "count": total, "share": round(share, 4), "recall": percent(recalls[index]),
+                    "low": percent(low), "high": percent(high), "precision": percent(precisions[index]),
+                    "f1": "\u2013" if np.isnan(scores[index]) else f"{scores[index]:.3f}",
+                }
+            )  # fmt: skip
+        return rows
 
     @property
     def accuracy(self) -> float:
@@ -94,6 +134,8 @@ def result(split: Split) -> Result:
     matrix = metrics.confusion_matrix(labels, predicted, len(split.classes))
     counted, correct = int(matrix.sum()), int(np.trace(matrix))
     low, high = metrics.wilson(correct, counted)
+    known = (labels >= 0) & (predicted >= 0) & np.isfinite(split.confidence)
+    stated = split.confidence[known]
     return Result(
         name=split.name,
         counted=counted,
@@ -107,6 +149,8 @@ def result(split: Split) -> Result:
         majority_class=split.classes[int(matrix.sum(1).argmax())],
         matrix=matrix,
         classes=split.classes,
+        reliability=calibration.reliability(stated, ~split.wrong[known]),
+        chance_error=calibration.error_by_chance(stated)[1],
     )
 
 

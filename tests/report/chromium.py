@@ -13,6 +13,9 @@ from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 SILENCE = 60
+KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageUp": 33, "PageDown": 34, "End": 35, "Home": 36,
+        "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
+"""codes of the keys that are no letters"""
 FLAGS = [
     "--headless",
     "--no-sandbox",
@@ -50,6 +53,7 @@ class Browser:
         self._session = attached["sessionId"]
         for domain in ("Page", "Runtime", "Log", "Network"):
             self.call(f"{domain}.enable")
+        self.call("Emulation.setFocusEmulationEnabled", enabled=True)
 
     def __enter__(self) -> "Browser":
         return self
@@ -75,9 +79,9 @@ class Browser:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
 
-    def open(self, page: Path) -> None:
+    def open(self, page: Path, fragment: str = "") -> None:
         """Load a file and wait until it has loaded."""
-        self.call("Page.navigate", url=page.resolve().as_uri())
+        self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
         while self._next().get("method") != "Page.loadEventFired":
             pass
 
@@ -98,17 +102,59 @@ class Browser:
 
     def press(self, key: str) -> None:
         """Press and release a key."""
-        codes = {"Tab": 9, "Enter": 13, "Escape": 27, "ArrowLeft": 37, "ArrowRight": 39, " ": 32}
-        text = {"Enter": "\r", " ": " "}.get(key, "")
-        common = {"key": key, "code": key, "windowsVirtualKeyCode": codes[key]}
+        text = {"Enter": "\r", " ": " "}.get(key, key if len(key) == 1 else "")
+        code = KEYS[key] if key in KEYS else ord(key.upper())
+        common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
 
+    def click(self, selector: str) -> None:
+        """Move the mouse to the middle of the first element that fits, which must be on top there, and click."""
+        x, y = self.run(
+            f"""(async () => {{
+              const element = document.querySelector({json.dumps(selector)});
+              if (!element) throw new Error("nothing fits " + {json.dumps(selector)});
+              element.scrollIntoView({{ block: "center", behavior: "instant" }});
+              const frame = () => new Promise((drawn) => requestAnimationFrame(drawn));
+              for (let waited = 0; waited < 3; waited += 1) await frame();
+              const box = element.getBoundingClientRect();
+              const at = [box.left + box.width / 2, box.top + box.height / 2];
+              const top = document.elementFromPoint(...at);
+              if (!element.contains(top)) throw new Error("covered by " + (top && top.outerHTML.slice(0, 200)));
+              return at;
+            }})()"""
+        )
+        common = {"x": x, "y": y, "button": "left", "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
+        self.call("Input.dispatchMouseEvent", type="mousePressed", **common)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", **common)
+
+    def choose(self, selector: str, value: str) -> None:
+        """Choose an option of a list by keys."""
+        field = f"document.querySelector({json.dumps(selector)})"
+        values = self.run(f"[...{field}.options].map(option => option.value)")
+        self.run(f"{field}.focus()")
+        steps = values.index(value) - self.run(f"{field}.selectedIndex")
+        for _ in range(abs(steps)):
+            self.press("ArrowDown" if steps > 0 else "ArrowUp")
+        self.wait_for(f"{field}.value", value)
+
+    def write(self, selector: str, text: str) -> None:
+        """Click into a field and write."""
+        self.click(selector)
+        self.call("Input.insertText", text=text)
+
+    def show(self, *, width: int = 1280, height: int = 900, scheme: str = "light", reduced: bool = False) -> None:
+        """Set the window's size, and whether light or dark, and less motion, is asked for."""
+        motion = {"name": "prefers-reduced-motion", "value": "reduce" if reduced else "no-preference"}
+        features = [{"name": "prefers-color-scheme", "value": scheme}, motion]
+        self.call("Emulation.setEmulatedMedia", features=features)
+        size = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
+        self.call("Emulation.setDeviceMetricsOverride", **size)
+
     def screenshot(self, path: Path, *, width: int = 1280, height: int | None = None, scheme: str = "light") -> None:
         """Write a PNG of the page; of all of it without `height`."""
-        self.call("Emulation.setEmulatedMedia", features=[{"name": "prefers-color-scheme", "value": scheme}])
-        size = {"width": width, "height": height or 900, "deviceScaleFactor": 1, "mobile": False}
-        self.call("Emulation.setDeviceMetricsOverride", **size)
+        self.show(width=width, height=height or 900, scheme=scheme)
         data = self.call("Page.captureScreenshot", format="png", captureBeyondViewport=height is None)["data"]
         path.write_bytes(base64.b64decode(data))
 

@@ -38,6 +38,10 @@ class FakeRun:
         return shares / shares.sum(1, keepdims=True)
 
     @property
+    def losses(self):
+        return -np.log(self.probabilities[np.arange(len(self.labels)), self.labels])
+
+    @property
     def readable(self):
         return np.array([row for row in range(len(self.paths)) if row != self.unreadable])
 
@@ -112,7 +116,7 @@ def write_table(run, split):
                 writer.writerow([path, label, "", *("" for _ in run.classes), "", "unreadable: <truncated> PNG"])
             else:
                 shares = [f"{share:.6f}" for share in run.probabilities[row]]
-                writer.writerow([path, label, run.classes[run.predicted[row]], *shares, "0.5", ""])
+                writer.writerow([path, label, run.classes[run.predicted[row]], *shares, f"{run.losses[row]:.6g}", ""])
 
 
 def write_maps(run, split, targets):
@@ -136,3 +140,60 @@ def write_maps(run, split, targets):
     for index in store.missing:
         store.write(index, {name: values[store.rows(index)] for name, values in arrays.items()})
     store.finish()
+
+
+def signal(id, name, layer, status, value=None, **more):
+    """A signal as `Signal.to_json` writes it."""
+    plain = {"id": id, "name": name, "layer": layer, "value": value, "interval": None, "n": 0, "status": status}
+    plain |= {"threshold": None, "sentence": "", "reason": "", "images": [], "details": {}, "figures": {}}
+    return plain | more
+
+
+def figure(run, id, name, kind, values, labels=()):
+    """Save an array as the audit does, and give its entry."""
+    (run.folder / "audit").mkdir(exist_ok=True)
+    np.save(run.folder / "audit" / f"{id}_{name}.npy", values, allow_pickle=False)
+    return {name: {"file": f"{id}_{name}.npy", "kind": kind, "labels": list(labels)}}
+
+
+def make_audit(run, *, verdict="LIKELY SHORTCUT", extra=()):
+    """Write an audit as `jaxcam audit` does: findings with pictures and figures, tests that did not apply, advice."""
+    rng, shown = np.random.default_rng(7), [run.paths[row] for row in run.readable[:6]]
+    masked = rng.integers(0, 255, (len(shown), *SIZE, 3), dtype=np.uint8)
+    masked[:, 4:20, 6:30] = 128
+    labels = [f"{path}: now says {run.classes[0]} 97 %" for path in shown]
+    means = np.abs(rng.normal(size=(len(run.classes), 4, 4)))
+    signals = [
+        signal("D1", "property AUC", "data", "amber", 0.91, interval=[0.82, 0.97], n=40, threshold=0.85,
+               sentence="Brightness alone tells the classes apart (AUC 0.91).",
+               details={"by property": {"brightness": 0.91, "contrast": 0.6}, "classes": ["a", "b"]},
+               figures=figure(run, "D1", "auc", "values", np.array([0.91, 0.6]), ["brightness", "contrast"])),
+        signal("M1", "border-only retention", "model", "red", 0.98, interval=[0.9, 1.0], n=40, threshold=0.6,
+               sentence="With the middle of every picture erased the model is still right 98 % of the time.",
+               images=shown, figures=figure(run, "M1", "middle_erased", "picture", masked, labels)),
+        signal("D3", "AUC by place", "data", "green", 0.71, n=40, threshold=0.85, sentence="No place alone tells.",
+               figures=figure(run, "D3", "cells", "auc", rng.uniform(0.5, 0.8, (16, 16)))),
+        signal("M4", "peak share", "model", "green", 0.2, n=40, threshold=0.3, images=shown[:2],
+               figures=figure(run, "M4", "mean_maps", "heat", means, run.classes)),
+        signal("M5", "agreement of maps", "model", "red", 3.2, interval=[2.4, 4.1], n=40, threshold=2.0,
+               sentence="The maps of a class agree 3.2 standard deviations more than those of random heads."),
+        signal("M15", "global occlusion", "model", "info", figures=figure(
+            run, "M15", "accuracy_lost", "signed", rng.normal(size=(len(run.classes), 5, 7)), run.classes)),
+        signal("M13", "clusters of maps", "model", "info", sentence="Shown, not judged.", figures=figure(
+            run, "M13", "clusters", "heat", np.abs(rng.normal(size=(3, 8, 8))), ["cluster 1", "cluster 2", "rest"])),
+        signal("C2", "background only", "confirm", "not_applicable", reason="no folder of backgrounds was given"),
+        *extra,
+    ]  # fmt: skip
+    audit = {
+        "verdict": verdict, "sentence": "The model answers without the middle of the picture.",
+        "findings": ["M1", "M5", "D1"], "signals": signals, "not_run": [{"id": "C1", "reason": "there are no masks"}],
+        "thresholds": {"M1": {"red": 0.6, "amber": 0.35, "rising": True, "provenance": "16 pairs"}},
+        "options": {"method": "cam", "samples": 2000, "counter": []},
+        "advice": [
+            {"finding": "M1", "text": "Train with swapped backgrounds.", "command": "jaxcam train c.py --augment cut"},
+            {"finding": "", "text": "Confirm it with counter-examples.", "command": "jaxcam audit run --counter DIR"},
+        ],
+        "jaxcam": "0.0.9",
+    }  # fmt: skip
+    (run.folder / "audit.json").write_text(json.dumps(audit))
+    return audit

@@ -13,7 +13,7 @@ from PIL import Image
 from jaxcam.data.decode import UnreadableImage
 from jaxcam.maps import render
 from jaxcam.report import gather, means, pictures
-from jaxcam.report.gallery import choose
+from jaxcam.report.gallery import choose, chosen, shares
 
 
 def decoded(uri):
@@ -51,7 +51,7 @@ def test_wrong_ones_first_then_a_seeded_sample():
     assert rows[:5].tolist() == [4, 3, 2, 1, 0]
     assert len(set(rows.tolist())) == 12
     assert rows[5:].tolist() == sorted(rows[5:].tolist())
-    assert "12 of 55 readable pictures: all 5 wrong ones and a random sample of 7 of the other 50 (seed 0)" in words
+    assert words == "12 of 55 readable pictures: all 5 wrong ones and a random sample of 7 of the others (seed 0)"
     assert choose(split, 12)[0].tolist() == rows.tolist()
     assert choose(split, 12, seed=1)[0].tolist() != rows.tolist()
 
@@ -59,7 +59,27 @@ def test_wrong_ones_first_then_a_seeded_sample():
 def test_too_many_wrong_ones():
     rows, words = choose(split_of(30, 5), 10)
     assert rows.tolist() == list(range(29, 19, -1))
-    assert words == "the 10 most confident of 30 wrong ones, of 35 pictures"
+    assert words == "10 of 35 readable pictures: the 10 most confident of 30 wrong ones"
+
+
+def test_pictures_behind_a_finding_come_first():
+    rows, words = choose(split_of(30, 50), 10, wanted=[60, 3, 3, 61])
+    assert rows[:3].tolist() == [60, 3, 61]
+    assert len(set(rows.tolist())) == 10
+    assert words == ("10 of 80 readable pictures, 3 of them behind a finding: the 7 most confident of 30 wrong ones")
+    one = chosen([split_of(0, 50, 2)], 5, [("valid", 51), ("valid", 7)])[0]
+    assert 7 in one.rows
+    assert len(one.rows) == 5
+    assert one.rows.tolist() == sorted(one.rows.tolist())
+    assert len(one.unreadable) == 2
+
+
+@pytest.mark.parametrize(
+    ("counts", "limit", "given"),
+    [([8, 1000, 300], 500, [8, 246, 246]), ([5, 5], 500, [5, 5]), ([], 5, []), ([9, 9, 9], 10, [3, 3, 4])],
+)
+def test_splits_share_the_page(counts, limit, given):
+    assert shares(counts, limit) == given
 
 
 def test_no_readable_picture():

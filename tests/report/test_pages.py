@@ -13,7 +13,9 @@ from fake_run import make_run, write_maps, write_table
 
 from jaxcam import metrics
 from jaxcam.errors import UserError
-from jaxcam.report import pages
+from jaxcam.report import gather, pages
+from jaxcam.report.gallery import COLUMNS
+from jaxcam.report.run_page import write_report
 from jaxcam.report.summary import percent
 
 
@@ -28,6 +30,7 @@ class Page(HTMLParser):
     def __init__(self, path):
         super().__init__()
         self.elements, self.words, self.skipping = [], [], 0
+        self.path = path
         self.html = path.read_text(encoding="utf-8")
         self.feed(self.html)
         self.text = re.sub(r"[ \n]+", " ", " ".join(self.words))
@@ -43,13 +46,29 @@ class Page(HTMLParser):
         if not self.skipping:
             self.words.append(data)
 
+    @property
+    def table(self):
+        """What the script knows of the pictures, one mapping a picture."""
+        table = json.loads(re.search(r'id="table">(.*?)</script>', self.html, re.DOTALL)[1])
+        cards = [
+            dict(zip(COLUMNS, values, strict=True)) for values in zip(*(table[key] for key in COLUMNS), strict=True)
+        ]
+        for card, photo, strip in zip(cards, table["photos"], table["strips"], strict=True):
+            card |= {"photo": photo, "strip": strip, "label": table["names"][card["label"]]}
+            card |= {"predicted": table["names"][card["predicted"]], "split": table["splits"][card["split"]]}
+            card["maps"] = [
+                (table["methods"][m], table["names"][t], table["places"][place]) for m, t, place in card["tiles"]
+            ]
+            card["findings"] = [table["findings"][one]["id"] for one in card["findings_of"]]
+        return cards
+
     def of(self, tag, name=""):
         found = [attrs for kind, attrs in self.elements if kind == tag]
         return [attrs for attrs in found if not name or name in attrs.get("class", "").split(" ")]
 
 
 def report(folder, **options):
-    path = pages.write_report(folder, **options)
+    path = write_report(folder, **options)
     assert path == folder / "report" / "index.html"
     return Page(path)
 
@@ -84,7 +103,7 @@ def test_facts_training_and_notes(run):
         "phase 2: block5_conv1 from epoch 4", "The folder held everything this page can show.",
     ):  # fmt: skip
         assert words in page.text
-    assert len(page.of("svg", "plot")) == 1
+    assert len(page.of("svg", "plot")) == 2  # curves and reliability
     assert page.html.count("phase 2: block5_conv1</text>") == 2
 
 
@@ -95,38 +114,43 @@ def test_gallery_cards(run):
     shutil.rmtree(run.folder / "maps")
     write_maps(run, "valid", "all")
     page = report(run.folder)
-    cards = page.of("article", "card")
-    wrong = [row for row in run.readable if run.predicted[row] != run.labels[row]]
-    wrong.sort(key=lambda row: -run.probabilities[row].max())
-    rest = [row for row in run.readable if row not in wrong]
-    assert [card["data-path"] for card in cards] == [run.paths[row] for row in [*wrong, *rest]]
-    assert [card["data-wrong"] for card in cards] == ["1"] * 4 + ["0"] * 7
-    shares = [float(card["data-confidence"]) for card in cards]
-    np.testing.assert_allclose(shares, run.probabilities.max(1)[[*wrong, *rest]], atol=1e-6)
+    cards = page.table
+    assert [card["path"] for card in cards] == [run.paths[row] for row in run.readable]
+    assert [card["state"] for card in cards] == (run.predicted != run.labels)[run.readable].astype(int).tolist()
+    np.testing.assert_allclose(
+        [card["confidence"] for card in cards], run.probabilities.max(1)[run.readable], atol=2e-5
+    )
+    np.testing.assert_allclose([card["loss"] for card in cards], run.losses[run.readable], rtol=1e-4)
     assert "all 11 readable pictures, 4 of them wrong" in page.text
-    heats = [heat for heat in page.of("img", "heat") if "data-method" in heat]
-    assert len(heats) == 11 * 4
-    shown = [heat for heat in heats if "hidden" not in heat]
-    assert [(heat["data-method"], heat["data-target"]) for heat in shown] == [
-        ("grad_cam", run.classes[run.predicted[row]]) for row in [*wrong, *rest]
-    ]
-    for heat in heats:
-        assert heat["alt"].startswith(f"with the {heat['data-method']} map for {heat['data-target']}, hottest at the ")
-    for words in (
-        "map or gradient is zero everywhere (grad_cam)", "softmax is saturated (for dog)",
-        "map is negative everywhere before ReLU (cam for cat)", "1 picture of valid could not be read",
-        "<truncated> PNG",
-    ):  # fmt: skip
-        assert words in page.text
+    for card in cards:
+        assert [one[:2] for one in card["maps"]] == [(m, c) for m in ("grad_cam", "cam") for c in ("cat", "dog")]
+        assert card["photo"].startswith("data:image/")
+        assert card["strip"].startswith("data:image/")
+    words = {card["path"]: card["words"] for card in cards if card["words"]}
+    assert words == {
+        run.paths[8]: ["map or gradient is zero everywhere (grad_cam)", "softmax is saturated (for dog)"],
+        run.paths[9]: ["map is negative everywhere before ReLU (cam for cat)"],
+    }
+    assert "1 picture of valid could not be read" in page.text
+    assert "<truncated> PNG" in page.text
+
+
+def test_worst_pictures_have_the_highest_loss(run):
+    page = report(run.folder)
+    order = [run.paths[row] for row in np.argsort(-run.losses) if row != run.unreadable][:8]
+    section = page.html[page.html.index('<section id="worst"') : page.html.index('<section id="notes"')]
+    assert re.findall(r'class="path"[^>]*>([^<]*)</a>', section) == order
 
 
 def test_every_picture_has_a_text(run):
     page = report(run.folder)
     for image in page.of("img"):
-        assert image["alt"]
         assert image["src"].startswith("data:image/")
-    assert len(page.of("img", "photo")) == 11 + 2 * 2  # gallery, and the mean picture of each class and method
-    for table in ("matrix", "numbers"):
+    said = [image["alt"] for image in page.of("img") if image["alt"]]
+    # The mean picture and map of each class and method, and the worst ones; there a copy below the map is silent.
+    assert len(said) == 2 * 2 * 2 + 2 * 8
+    assert len(page.of("img")) == len(said) + 8
+    for table in ("matrix", "numbers", "numbers classes"):
         assert f'class="{table}"' in page.html
     assert {cell["scope"] for cell in page.of("th")} == {"row", "col"}
 
@@ -146,9 +170,36 @@ def test_the_page_is_one_file(run):
     assert "unsafe-inline" not in policy.split("script-src")[1]
 
 
+def test_further_numbers_of_the_same_predictions(run):
+    labels, predicted = run.labels[run.readable], run.predicted[run.readable]
+    counts = sklearn.metrics.confusion_matrix(labels, predicted).tolist()
+    values = {"images": 11, "confusion": {"counts": counts}, "loss": {"value": 0.5, "interval": [0.25, 0.75]}}
+    values |= {"brier": {"value": None, "interval": None}, "temperature": {"value": 1.5}}
+    file = run.folder / "evaluation" / "valid.json"
+    file.parent.mkdir()
+    file.write_text(json.dumps(values))
+    text = report(run.folder).text
+    assert "cross-entropy 0.5 (95 % interval 0.25 to 0.75)" in text
+    assert "temperature value 1.5" in text
+    assert "Brier" not in text
+    for broken, words in ((values | {"images": 10}, "is of other predictions"), ([], "cannot be read")):
+        file.write_text(json.dumps(broken))
+        text = report(run.folder).text
+        assert words in text
+        assert "cross-entropy 0.5" not in text
+
+
+def test_an_embedding_is_linked(run):
+    page = run.folder / "features" / "embedding" / "block 5#" / "index.html"
+    page.parent.mkdir(parents=True)
+    page.touch()
+    links = [link["href"] for link in report(run.folder).of("a") if not link["href"].startswith("#")]
+    assert links == ["../features/embedding/block%205%23/index.html"]
+
+
 def test_the_same_run_gives_the_same_bytes(run):
-    first = pages.write_report(run.folder).read_bytes()
-    assert pages.write_report(run.folder).read_bytes() == first
+    first = write_report(run.folder).read_bytes()
+    assert write_report(run.folder).read_bytes() == first
 
 
 HOSTILE = ("<script>alert(1)", "'\"onload=alert(2) x='", "{{ 7 * 7 }} & $\\frac$")
@@ -161,12 +212,14 @@ def test_hostile_names_stay_text(tmp_path):
     for name in HOSTILE:
         assert name in page.text
     assert "{{ 7 * 7 }}" in page.html
-    assert [attrs for tag, attrs in page.elements if tag == "script"] == [{}]
-    assert len(page.of("svg")) == 1
+    assert [attrs for tag, attrs in page.elements if tag == "script"] == [
+        {"type": "application/json", "id": "table"}, {}, {}
+    ]  # fmt: skip
+    assert len(page.of("svg")) == 2
     assert not [name for _, attrs in page.elements for name in attrs if name.startswith("on")]
-    labels = {card["data-label"] for card in page.of("article", "card")}
-    assert labels == set(HOSTILE)
-    assert len(page.of("img", "photo")) > 18
+    assert {card["label"] for card in page.table} == set(HOSTILE)
+    assert all(card["photo"] for card in page.table)
+    assert page.html.count("<script") == page.html.count("</script") == 3
 
 
 def test_paths_that_lead_out_of_the_picture_folder_are_not_opened(run):
@@ -176,7 +229,7 @@ def test_paths_that_lead_out_of_the_picture_folder_are_not_opened(run):
     text = table.read_text().replace(run.paths[0], "../secret.png").replace(run.paths[1], str(secret))
     table.write_text(text)
     page = report(run.folder)
-    assert page.text.count("where the picture lies is not known") == 2
+    assert [card["words"] for card in page.table if not card["photo"]] == [["where the picture lies is not known"]] * 2
 
 
 @pytest.mark.parametrize(
@@ -212,7 +265,7 @@ def test_no_run_is_an_error(tmp_path, content):
         for name, text in content.items():
             (folder / name).write_text(text)
     with pytest.raises(UserError, match="give the folder that `jaxcam train` wrote"):
-        pages.write_report(folder)
+        write_report(folder)
     assert not (folder / "report").exists()
 
 
@@ -269,7 +322,7 @@ def unknown_prediction(run):
 )
 def test_broken_parts_are_named(run, damage, words):
     damage(run)
-    assert words in report(run.folder).text
+    assert words in " ".join(gather.read_run(run.folder).notes)  # the page lists them all
 
 
 def test_pictures_that_are_gone_leave_a_placeholder(run):
@@ -281,8 +334,8 @@ def test_pictures_that_are_gone_leave_a_placeholder(run):
     assert "The files of 2 could not be opened any more." in page.text
     shutil.rmtree(run.pictures)
     page = report(run.folder)
-    assert page.text.count("the file is no longer there") == 11
-    assert len(page.of("img", "heat")) == 11 * 4 + 2 * 2  # the maps are still there
+    assert [card["words"] for card in page.table] == [["the file is no longer there"]] * 11
+    assert all(card["strip"] for card in page.table)  # the maps are still there
 
 
 def test_pictures_are_found_through_the_configuration(run):
@@ -290,7 +343,7 @@ def test_pictures_are_found_through_the_configuration(run):
     config = json.loads((run.folder / "config.json").read_text())
     config["data"] = {"folder": str(run.pictures.parent), "valid": run.pictures.name}
     (run.folder / "config.json").write_text(json.dumps(config))
-    assert len(report(run.folder).of("img", "photo")) == 11
+    assert all(card["photo"] for card in report(run.folder).table)
 
 
 def test_several_splits_valid_first(run):
@@ -300,7 +353,7 @@ def test_several_splits_valid_first(run):
     order = re.findall(r"<h3>(\w+)</h3>\s*<p class=\"big\">", page.html)
     assert order == ["valid", "flipped", "train"]
     assert "There are no maps for flipped" in page.text
-    assert [option["value"] for option in page.of("option") if "selected" in option] == ["valid"]
+    assert {card["split"] for card in page.table} == {"valid", "flipped", "train"}
 
 
 def test_many_classes_get_a_list_of_confusions(tmp_path):
@@ -310,9 +363,10 @@ def test_many_classes_get_a_list_of_confusions(tmp_path):
     assert not page.of("table", "matrix")
     assert "class 00 class 01 2 66.7\u202f%" in page.text
     assert "2 smaller classes are not shown" in page.text
-    assert "the 10 most confident of 52 wrong ones, of 78 pictures" in page.text
-    assert len(page.of("article", "card")) == 10
-    assert all(len(re.findall('class="name"', card)) <= 5 for card in page.html.split("<article")[1:])
+    assert "10 of 78 readable pictures: the 10 most confident of 52 wrong ones" in page.text
+    assert "68 pictures are not on this page" in page.text
+    assert len(page.table) == 10
+    assert all(len(card["chances"]) <= 5 for card in page.table)
 
 
 def test_unknown_folders_are_shown_but_not_counted(run):
@@ -320,7 +374,7 @@ def test_unknown_folders_are_shown_but_not_counted(run):
     table.write_text(re.sub(r"png,cat,", "png,zebra,", table.read_text()))
     page = report(run.folder)
     assert "5 pictures in folders that are no class" in page.text
-    assert "from zebra" in page.text
+    assert [card["state"] for card in page.table if card["label"] == "zebra"] == [2] * 5
     assert "Right on 4 of 6 pictures" in page.text
 
 
@@ -337,6 +391,6 @@ def test_a_hundred_and_twenty_photographs_stay_small(tmp_path):
     names = [sorted((pictures / name).iterdir())[:60] for name in ("cat", "dog")]
     for path, source in zip(run.paths, [*names[0], *names[1]], strict=True):
         shutil.copy(source, run.pictures / path)
-    path = pages.write_report(run.folder)
-    assert len(Page(path).of("img", "photo")) == 120 + 4
+    path = write_report(run.folder)
+    assert len([card for card in Page(path).table if card["photo"]]) == 120
     assert path.stat().st_size < 6e6
