@@ -8,6 +8,11 @@ from jaxcam.attribution.activation.elementwise import hires_cam, layer_cam
 from jaxcam.attribution.activation.finer import finer, finer_cam
 from jaxcam.attribution.activation.guided import guided_grad_cam
 from jaxcam.attribution.conventions import by_convention, convention
+from jaxcam.attribution.features.ascent import plain_patterns
+from jaxcam.attribution.features.dream import ascend, dream, pyramid, stages_score
+from jaxcam.attribution.features.responses import channel_response, stage_response
+from jaxcam.attribution.features.robust import robust_patterns
+from jaxcam.attribution.features.statistics import channel_statistics, strongest_channel
 from jaxcam.attribution.fusion import fuse
 from jaxcam.attribution.gradient.deeplift import deep_lift
 from jaxcam.attribution.gradient.gradients import channel_max_abs, channel_sum, input_x_gradient, saliency, smooth_grad
@@ -29,6 +34,7 @@ from jaxcam.attribution.judging.localisation import (
 from jaxcam.attribution.judging.road import road
 from jaxcam.attribution.judging.robustness import gaussian, infidelity, max_sensitivity, squares
 from jaxcam.attribution.judging.sanity import cascading_randomisation, label_randomisation, similarity
+from jaxcam.attribution.loops import loop_ready
 from jaxcam.attribution.perturbation.agreement import agreement
 from jaxcam.attribution.perturbation.approximate import compare_with_exact, occlusion_coarse_to_fine, occlusion_linear
 from jaxcam.attribution.perturbation.erasure import erase_strongest, erasure_shares
@@ -54,12 +60,15 @@ __all__ = [
     "ZPlus",
     "ablation_cam",
     "agreement",
+    "ascend",
     "at_stage",
     "box_masks",
     "by_convention",
     "cam",
     "cascading_randomisation",
     "channel_max_abs",
+    "channel_response",
+    "channel_statistics",
     "channel_sum",
     "compare_with_exact",
     "confidence_change",
@@ -68,6 +77,7 @@ __all__ = [
     "deconvnet",
     "deep_lift",
     "deletion",
+    "dream",
     "eigen_cam",
     "eigen_grad_cam",
     "entropy",
@@ -96,6 +106,7 @@ __all__ = [
     "label_randomisation",
     "layer_cam",
     "lime",
+    "loop_ready",
     "max_sensitivity",
     "named_stages",
     "occluded_logits",
@@ -106,19 +117,25 @@ __all__ = [
     "occlusion_totals",
     "paint",
     "per_pixel",
+    "plain_patterns",
     "pointing_game",
+    "pyramid",
     "relevance",
     "relevance_mass",
     "relevance_rank",
     "resize",
     "rise",
     "road",
+    "robust_patterns",
     "saliency",
     "score_cam",
     "similarity",
     "smooth_grad",
     "split",
     "squares",
+    "stage_response",
+    "stages_score",
+    "strongest_channel",
     "superpixels",
     "top_k_intersection",
     "window_drops",

@@ -1,0 +1,1 @@
+"""What a classifier learned, as pictures and tables: activations, filter patterns, dreams, embeddings."""
