@@ -20,8 +20,7 @@ from jaxcam.data.augment import Augment, augment
 from jaxcam.networks import Head, NetworkSpec, split_params
 from jaxcam.networks.catalog import fresh_params
 from jaxcam.preprocessing import Preprocessing
-from jaxcam.training.inputs import Cached
-from jaxcam.training.loop import forward_from
+from jaxcam.training.forward import Forward
 from jaxcam.training.phases import optimiser, trainable_stages
 from jaxcam.training.step import Sums, TrainState, make_train_step
 
@@ -62,16 +61,15 @@ def main() -> None:
     images = jnp.asarray(rows.integers(0, 256, (options.batch, 224, 224, 3)).astype(np.uint8))
     labels = jnp.asarray(rows.integers(0, 10, options.batch).astype(np.int32))
     mask, weights = jnp.ones(options.batch, bool), jnp.ones(10)
-    inputs = Cached(None, np.asarray(images), np.asarray(labels))
     adam = optimiser(phase, 1)
 
     def stepper(variation: Augment):
-        step = make_train_step(forward_from(classifier, inputs, variation), adam, seed_key=jax.random.key(1))
-        place = [TrainState(jax.tree.map(jnp.array, trainable), adam.init(trainable), jnp.asarray(0, jnp.int32))]
+        step = make_train_step(Forward(classifier, variation=variation).training, adam, seed_key=jax.random.key(1))
+        place = [TrainState(jax.tree.map(jnp.array, trainable), {}, adam.init(trainable), jnp.asarray(0, jnp.int32))]
         sums = [Sums.zero(10)]
 
         def call():
-            place[0], sums[0] = step(place[0], sums[0], frozen, images, labels, mask, weights)
+            place[0], sums[0], _ = step(place[0], sums[0], frozen, images, labels, mask, weights)
             jax.block_until_ready((place[0], sums[0]))
 
         return call

@@ -8,18 +8,24 @@ import torch
 BLOCKS = ((64, 64), (128, 128), (256, 256, 256), (512, 512, 512), (512, 512, 512))
 
 
-def torch_vgg16(params: Any) -> Any:
-    """The same network in PyTorch, with the same weights; module 29 is the ReLU of block5_conv3."""
-    layers: list[torch.nn.Module] = []
+def torch_convolutions(params: Any) -> dict[str, torch.nn.Module]:
+    """Convolutions, ReLUs and pools with the same weights, in order; the convolutions under their own names."""
+    layers: dict[str, torch.nn.Module] = {}
     for block, widths in enumerate(BLOCKS, start=1):
         for i in range(1, len(widths) + 1):
-            kernel = np.asarray(params[f"block{block}_conv{i}"]["kernel"])
+            name = f"block{block}_conv{i}"
+            kernel = np.asarray(params[name]["kernel"])
             conv = torch.nn.Conv2d(kernel.shape[2], kernel.shape[3], 3, padding=1)
             conv.weight.data = torch.from_numpy(kernel.transpose(3, 2, 0, 1).copy())
-            conv.bias = torch.nn.Parameter(torch.from_numpy(np.array(params[f"block{block}_conv{i}"]["bias"])))
-            layers += [conv, torch.nn.ReLU()]
-        layers.append(torch.nn.MaxPool2d(2))
-    layers.append(torch.nn.Flatten())
+            conv.bias = torch.nn.Parameter(torch.from_numpy(np.array(params[name]["bias"])))
+            layers |= {name: conv, f"{name}_relu": torch.nn.ReLU()}
+        layers[f"block{block}_pool"] = torch.nn.MaxPool2d(2)
+    return layers
+
+
+def torch_vgg16(params: Any) -> Any:
+    """The same network in PyTorch, with the same weights; module 29 is the ReLU of block5_conv3."""
+    layers = [*torch_convolutions(params).values(), torch.nn.Flatten()]
     for name in ("fc1", "fc2", "predictions"):
         kernel = np.asarray(params[name]["kernel"])
         if name == "fc1":

@@ -3,7 +3,7 @@
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,12 +14,13 @@ import numpy as np
 from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Float32, PRNGKeyArray, UInt8
 
+from jaxcam.data.colour_order import ColourOrder
 from jaxcam.errors import UserError
-from jaxcam.files import replace_file, write_json
+from jaxcam.files import read_json, replace_file, write_json
 from jaxcam.networks import Chain, Head, NetworkSpec
 from jaxcam.preprocessing import Preprocessing
 
-DESCRIPTION, PARAMS = "classifier.json", "params.safetensors"
+DESCRIPTION, PARAMS, TEMPERATURE = "classifier.json", "params.safetensors", "temperature.json"
 
 
 @dataclass(frozen=True)
@@ -30,6 +31,8 @@ class Classifier:
     params: Mapping[str, Any]
     preprocessing: Preprocessing
     class_names: tuple[str, ...]
+    folder: Path | None = field(default=None, compare=False, repr=False)
+    """where it was read from; what was learnt about it later (temperature, usual colours) lies there too"""
 
     @cached_property
     def chain(self) -> Chain:
@@ -61,15 +64,25 @@ class Classifier:
             raise UserError(f"got {images.dtype} images of {size}; this classifier takes {wanted}")
         return self.compiled(self.params, images)
 
-    def predict(self, images: Any, *, batch_size: int = 32) -> "Predictions":
-        """Probabilities for image files, PIL images or one `uint8` array (n, h, w, 3), of any size.
+    def predict(
+        self, images: Any, *, batch_size: int = 32, value_range: tuple[float, float] | None = None
+    ) -> "Predictions":
+        """Probabilities for image files, PIL images or arrays (n, h, w, 3) or (h, w, 3), of any size.
 
-        Raises `UserError` for float arrays (a classifier that normalises itself must not be fed normalised images)
-        and for unreadable files.
+        One, or a list of them. Arrays are RGB `uint8`, or numbers that can only mean 0..255; `value_range` = (black,
+        white) says what those of others mean, such as (0, 1). The classifier normalises itself. What is odd about a
+        picture stands in `Predictions.warnings`.
+
+        Raises `UserError` for unreadable files, and for arrays that look normalised, divided by 255, or channels first,
+        or hold NaN (see `jaxcam.data.arrays`).
         """
-        pixels = self.prepare(images)
+        from jaxcam.data.doubts import doubts
+
+        pixels = self.prepare(images, value_range=value_range)
         rows = [np.asarray(self.logits(pixels[i : i + batch_size])) for i in range(0, len(pixels), batch_size)]
-        return Predictions(np.concatenate(rows), self.class_names)
+        logits = np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *rows])
+        warnings = doubts(pixels, self.colour_order, logits)
+        return Predictions(logits, self.class_names, self.temperature, warnings)
 
     def explain(
         self,
@@ -79,31 +92,55 @@ class Classifier:
         targets: Any = "predicted",
         stage: str | Sequence[str] | None = None,
         batch_size: int = 32,
+        value_range: tuple[float, float] | None = None,
         **options: Any,
     ) -> Mapping[str, np.ndarray]:
         """Raw maps by method, float32, (n, h, w), or (n, t, h, w) where the targets ask for several maps an image.
 
-        `images` as for `predict`. `methods` are names of `jaxcam.maps.options.METHODS`. `targets`: `"predicted"`,
-        `"second"`, `"all"`, `"top3"`, a class name, `"a-b"` (what speaks for a rather than b), several of these, or
-        class numbers (n,) or (n, t). `stage` names the stage or stages of the layer methods. `options` are `score`
-        (`"logit"` or `"probability"`), `fuse` and the settings of single methods (`window`, `steps`, `seed`, ...; see
-        `jaxcam.maps.options.MethodOptions`). All methods run in one program a batch. The result also holds `logits`,
-        `targets`, `scores` and `flags`, shows itself in notebooks, and has `.show()`: see
+        `images` and `value_range` as for `predict`. `methods` are names of `jaxcam.maps.options.METHODS`. `targets`:
+        `"predicted"`, `"second"`, `"all"`, `"top3"`, a class name, `"a-b"` (what speaks for a rather than b), several
+        of these, or class numbers (n,) or (n, t). `stage` names the stage or stages of the layer methods. `options` are
+        `score` (`"logit"` or `"probability"`), `fuse` and the settings of single methods (`window`, `steps`, `seed`,
+        ...; see `jaxcam.maps.options.MethodOptions`). All methods run in one program a batch. The result also holds
+        `logits`, `targets`, `scores` and `flags`, shows itself in notebooks, and has `.show()`: see
         `jaxcam.maps.memory.Explanation`. Raises `UserError` for what the classifier cannot give.
         """
         from jaxcam.maps.memory import explain_images
 
         names = (methods,) if isinstance(methods, str) else tuple(methods)
-        pixels = self.prepare(images)
+        pixels = self.prepare(images, value_range=value_range)
         return explain_images(
             self, pixels, methods=names, targets=targets, stage=stage, batch_size=batch_size, **options
         )
 
-    def prepare(self, images: Any) -> UInt8[np.ndarray, "n h w 3"]:
-        """Host-side part of the preprocessing: `uint8` RGB of the classifier's size."""
+    def prepare(self, images: Any, *, value_range: tuple[float, float] | None = None) -> UInt8[np.ndarray, "n h w 3"]:
+        """Host-side part of the preprocessing: `uint8` RGB of the classifier's size; `images` as for `predict`."""
         from jaxcam.data.decode import to_pixels
 
-        return to_pixels(images, self.preprocessing)
+        return to_pixels(images, self.preprocessing, value_range=value_range)
+
+    @cached_property
+    def temperature(self) -> float | None:
+        """What `jaxcam evaluate --temperature` found for these very parameters; None where there is nothing.
+
+        Raises `UserError` where the file is broken.
+        """
+        file = None if self.folder is None else self.folder / TEMPERATURE
+        if file is None or not file.is_file():
+            return None
+        try:
+            about = read_json(file)
+            value = float(about["temperature"])
+            if not 0 < value < float("inf"):
+                raise ValueError(f"the temperature is {value}")
+            return value if about["classifier"] == self.fingerprint else None
+        except (KeyError, TypeError, ValueError) as error:
+            raise UserError(f"{file} cannot be read ({error}); run `jaxcam evaluate --temperature` again") from error
+
+    @cached_property
+    def colour_order(self) -> ColourOrder | None:
+        """What tells exchanged colours; None where the training pictures did not teach it, or are not known."""
+        return None if self.folder is None else ColourOrder.read(self.folder)
 
     @cached_property
     def fingerprint(self) -> str:
@@ -152,7 +189,7 @@ class Classifier:
         expected = network.chain().abstract(network.shape)
         if jax.tree.map(lambda x: x.shape, params) != jax.tree.map(lambda x: x.shape, expected):
             raise UserError(f"the parameters in {str(folder)!r} are not those of its network {network.name!r}")
-        return cls(network, jax.tree.map(jnp.asarray, params), preprocessing, class_names)
+        return cls(network, jax.tree.map(jnp.asarray, params), preprocessing, class_names, folder)
 
 
 @dataclass(frozen=True)
@@ -161,12 +198,23 @@ class Predictions:
 
     logits: Float32[np.ndarray, "n k"]
     class_names: tuple[str, ...]
+    temperature: float | None = None
+    """what `calibrated` divides the logits by; None where it is not known"""
+    warnings: tuple[tuple[str, ...], ...] = ()
+    """what is odd about each image, in plain sentences; empty where nobody looked"""
 
     @cached_property
     def probabilities(self) -> Float32[np.ndarray, "n k"]:
         """Softmax of the logits."""
         shifted = np.exp(self.logits - self.logits.max(1, keepdims=True))
         return shifted / shifted.sum(1, keepdims=True)
+
+    @cached_property
+    def calibrated(self) -> Float32[np.ndarray, "n k"] | None:
+        """Softmax of the logits divided by the temperature (the same classes win); None without a temperature."""
+        if self.temperature is None:
+            return None
+        return Predictions(self.logits / np.float32(self.temperature), self.class_names).probabilities
 
     @cached_property
     def labels(self) -> tuple[str, ...]:

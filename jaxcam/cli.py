@@ -61,6 +61,21 @@ COMMANDS = {
         "prepare",
         "Decode and resize every picture of a set once, for sets that are read many times; goes on where it stopped.",
     ),
+    "data plant": Command(
+        "data_plant",
+        "plant",
+        "Copy a set with a cue planted in one class, and with the cue moved: does a network fall for it, who notices?",
+    ),
+    "data reencode": Command(
+        "data_reencode",
+        "reencode",
+        "Write all pictures of a set alike: one size, one format and quality, no metadata; or cut to a part of them.",
+    ),
+    "data balance": Command(
+        "data_reencode",
+        "balance",
+        "Keep a part of a set in which every class has as many pictures of every group; written as a manifest.",
+    ),
     "data augmentations": Command(
         "data_augmentations",
         "augmentations",
@@ -80,15 +95,31 @@ COMMANDS = {
         "train", "train", "Train a classifier: jaxcam train CONFIG [--out RUN] [--a.b value ...]", raw=True
     ),
     "evaluate": Command(
-        "evaluate", "evaluate", "Accuracy, balanced accuracy and confusion matrix of a run's classifier."
+        "evaluate",
+        "evaluate",
+        "Accuracy, balanced accuracy, calibration and confusion matrix of a run's classifier, with their intervals.",
     ),
-    "predict": Command("predict", "predict", "Class and probability of single images."),
+    "predict": Command("predict", "predict", "Class and probability of single images, and what is odd about them."),
     "explain": Command(
         "explain",
         "explain",
         "Maps of a whole image set into the run's folder; an interrupted one goes on where it stopped.",
     ),
+    "audit": Command(
+        "audit",
+        "audit",
+        "Does the model cheat? Is a shortcut in the data, does the model use it, is that confirmed?",
+    ),
+    "features": Command(
+        "features",
+        "features",
+        "What the network learned, as pictures: jaxcam features RUN activations|filters|dream|embedding",
+        raw=True,
+    ),
     "report": Command("report", "report", "Write report/index.html from what the run's folder holds."),
+    "export": Command(
+        "export", "export", "One portable program, uint8 images in, probabilities and maps out, without jaxcam."
+    ),
     "bench": Command(
         "bench", "bench", "Measure this machine's throughput, beside the peers that are installed.", raw=True
     ),

@@ -31,6 +31,8 @@ class Data:
     """the validation split, likewise; None: recognised by its name"""
     valid_share: float = 0.2
     """share held out of each class where there are no splits"""
+    masks: str = ""
+    """folder with an object mask for each training picture, or derived (fixed scenes), for augment.backgrounds"""
 
     @property
     def where(self) -> str:
@@ -66,17 +68,25 @@ class Phase:
     """A part of the training: what moves, how, and for how long."""
 
     trainable: str = "head"
-    """head: what stands on the base; all; or a stage's name: that stage and everything after it"""
+    """head: what stands on the base; all; a stage's name: that stage and everything after it; or patterns with *,
+    separated by commas: exactly these stages, as in block5_*,predictions"""
     epochs: int = 20
-    """passes over the training set"""
+    """passes over the training set (of `steps` steps each, where that is given)"""
+    steps: int | None = None
+    """steps an epoch; None: one pass. The next epoch goes on in the pass where this one ends"""
     batch_size: int = 32
     """pictures a step"""
     optimiser: Literal["adam", "rmsprop", "sgd"] = "adam"
     """adam; rmsprop with Keras' decay .9; sgd with momentum .9"""
     learning_rate: float = 1e-3
     """peak rate"""
-    schedule: Literal["constant", "cosine"] = "constant"
-    """constant, or cosine decay to zero over the phase"""
+    schedule: Literal["constant", "cosine", "linear", "exponential", "step"] = "constant"
+    """constant; cosine or linear: falls to zero over the phase; exponential: falls by the factor decay_rate in every
+    decay_epochs, smoothly; step: the same in steps. All count from the end of the warm-up"""
+    decay_rate: float = 0.1
+    """exponential and step only: factor on the rate in every decay_epochs"""
+    decay_epochs: float | None = None
+    """exponential and step only; None: exponential the whole phase, step a third of it"""
     warmup_epochs: float = 0.0
     """linear rise from zero at the start"""
     weight_decay: float = 0.0
@@ -87,6 +97,14 @@ class Phase:
     """variation of the training pictures, on the device; all zero: none, and frozen features can be kept"""
     class_weights: ClassWeights | Literal["balanced", "none"] = "none"
     """factor on the loss of each class: none, balanced (inverse frequency), or (name, factor) pairs"""
+    label_smoothing: float = 0.0
+    """share of the target that is spread over all classes, as in Keras; the validation loss is always the plain one"""
+    early_stopping: int = 0
+    """end the phase after so many epochs without a better value of `monitor`; 0: off"""
+    monitor: Literal["valid_loss", "valid_accuracy", "valid_balanced_accuracy"] = "valid_loss"
+    """the number that early stopping and keep=best go by"""
+    keep: Literal["last", "best"] = "last"
+    """parameters that the phase hands on: of its last epoch, or of the best one by `monitor` (the first of equals)"""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -101,6 +119,8 @@ class Config:
     """decides initial values, order of the pictures and dropout"""
     cache_gib: float = 4.0
     """memory for the frozen base's features; above it they are computed in every epoch"""
+    tensorboard: bool = False
+    """also write TensorBoard's events, into RUN/tensorboard (needs tensorboardX)"""
 
 
 @dataclass(frozen=True)
@@ -150,18 +170,28 @@ def check(config: Config) -> None:
     if not config.phases:
         raise UserError("the config has no phases; give at least one")
     for number, phase in enumerate(config.phases):
-        warmup, end = phase.warmup_epochs, phase.epochs if phase.schedule == "cosine" else math.inf
+        warmup, end = phase.warmup_epochs, phase.epochs if phase.schedule in ("cosine", "linear") else math.inf
         rules += [
             (f"phases.{number}.{name}", getattr(phase, name), holds, wanted)
             for name, holds, wanted in (
                 ("epochs", phase.epochs >= 1, "at least 1"),
+                ("steps", phase.steps is None or phase.steps >= 1, "at least 1"),
                 ("batch_size", phase.batch_size >= 1, "at least 1"),
                 ("learning_rate", 0 < phase.learning_rate < math.inf, "above 0"),
                 ("warmup_epochs", 0 <= warmup < end, f"at least 0 and below {end}"),
                 ("weight_decay", 0 <= phase.weight_decay < math.inf, "at least 0"),
                 ("clip_norm", 0 <= phase.clip_norm < math.inf, "at least 0"),
+                ("decay_rate", 0 < phase.decay_rate <= 1, "above 0 and at most 1"),
+                ("decay_epochs", phase.decay_epochs is None or 0 < phase.decay_epochs < math.inf, "above 0"),
+                ("label_smoothing", 0 <= phase.label_smoothing < 1, "at least 0 and below 1"),
+                ("early_stopping", phase.early_stopping >= 0, "at least 0"),
             )
         ]
+        if phase.augment.backgrounds and (not config.data.masks or phase.batch_size < 2):
+            raise UserError(
+                f"--phases.{number}.augment.backgrounds puts objects before other pictures of the batch; it needs "
+                "--data.masks FOLDER (or derived, where the scenes do not move) and a batch size of at least 2"
+            )
     for name, value, holds, wanted in rules:
         if not holds:
             raise UserError(f"--{name.replace('_', '-')} is {value}; it must be {wanted}")

@@ -5,6 +5,7 @@ that has no sums over images, such as making maps, runs in every process for its
 """
 
 import hashlib
+import json
 import os
 import platform
 import time
@@ -16,6 +17,7 @@ from typing import Any
 import jax
 import numpy as np
 from jax.sharding import AxisType, Mesh, NamedSharding, PartitionSpec
+from jaxtyping import Int
 
 from jaxcam.errors import UserError
 
@@ -49,8 +51,65 @@ def shard(batch: Any, *, on: Mesh | None = None) -> Any:
 
 
 def replicate(tree: Any, *, on: Mesh | None = None) -> Any:
-    """Put a tree of arrays on every device."""
-    return jax.device_put(tree, NamedSharding(on or mesh(), PartitionSpec()))
+    """Put a tree of arrays on every device; without `on`, all processes must hold the same values."""
+    sharding = NamedSharding(on or mesh(), PartitionSpec())
+    if on is not None or jax.process_count() == 1:
+        return jax.device_put(tree, sharding)
+    # Not device_put: it would send every array to the other processes to compare them.
+    host = jax.device_get(tree)
+
+    def place(array: Any) -> jax.Array:
+        # Copies: devices that share their memory with the host must not share one array's.
+        return jax.make_array_from_callback(np.shape(array), sharding, lambda part: np.array(array)[part])
+
+    return jax.tree.map(place, host)
+
+
+def everywhere() -> NamedSharding:
+    """The same values on every device of all processes."""
+    return NamedSharding(mesh(), PartitionSpec())
+
+
+def rows_split() -> NamedSharding:
+    """Rows of a global batch over all devices of all processes."""
+    return NamedSharding(mesh(), PartitionSpec("data"))
+
+
+def own_rows(rows: int) -> Int[np.ndarray, " m"]:
+    """Which rows of a global batch of that many this process brings; `rows` must divide over the devices."""
+    if jax.process_count() == 1:
+        return np.arange(rows)
+    parts = rows_split().addressable_devices_indices_map((rows,)).values()
+    return np.unique(np.concatenate([np.arange(rows)[part] for part in parts]))
+
+
+def assemble(batch: Any) -> Any:
+    """Put a tree of arrays on the devices of all processes, each bringing its `own_rows` of the global batch.
+
+    A copy is under way when this returns.
+    """
+    if jax.process_count() == 1:
+        return shard(batch)
+    sharding = rows_split()
+    return jax.tree.map(lambda array: jax.make_array_from_process_local_data(sharding, array), batch)
+
+
+def told(value: Any) -> Any:
+    """The first process' tree of arrays in every process, as numpy arrays; the others give one of the same shapes."""
+    if jax.process_count() == 1:
+        return value
+    from jax.experimental import multihost_utils
+
+    return jax.tree.map(np.asarray, multihost_utils.broadcast_one_to_all(value))
+
+
+def told_json(value: Any) -> Any:
+    """The first process' JSON value in every process (numbers exactly)."""
+    if jax.process_count() == 1:
+        return value
+    text = np.frombuffer(json.dumps(value).encode(), np.uint8)
+    size = int(told(np.asarray(len(text), np.int32)))
+    return json.loads(told(text if is_first() else np.zeros(size, np.uint8)).tobytes())
 
 
 def pad_rows(array: np.ndarray, rows: int) -> np.ndarray:

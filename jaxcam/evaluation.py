@@ -1,4 +1,4 @@
-"""Predictions for a whole image set, their CSV file, and the numbers that follow from them."""
+"""Predictions for a whole image set, and their CSV file."""
 
 import csv
 import io
@@ -7,17 +7,14 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
-from jaxtyping import Bool, Float32, Int
+from jaxtyping import Bool, Float32
 
-from jaxcam import devices, metrics
+from jaxcam import devices
 from jaxcam.classifier import Classifier, Predictions
 from jaxcam.data.folder import ImageSet
 from jaxcam.data.loader import batches, prefetch_to_device
 from jaxcam.files import replacing
 from jaxcam.progress import Progress
-
-TABLE_CLASSES = 12
-"""up to so many classes the confusion matrix is shown whole"""
 
 
 @dataclass(frozen=True)
@@ -59,11 +56,11 @@ def predict_set(
     """Logits for every image of a set; unreadable ones are counted and named, not fatal."""
     logits = np.full((len(images), len(classifier.class_names)), np.nan, np.float32)
     errors: dict[int, str] = {}
-    size = devices.padded(batch_size)
-    params = devices.replicate(classifier.params)
+    own = devices.own_mesh()
+    size, params = devices.padded(batch_size, on=own), devices.replicate(classifier.params, on=own)
 
     def put(batch):
-        return batch, devices.shard(devices.pad_rows(batch.images, size))
+        return batch, devices.shard(devices.pad_rows(batch.images, size), on=own)
 
     source = batches(images, classifier.preprocessing, batch_size=batch_size)
     steps = -(-len(images) // batch_size)
@@ -107,58 +104,3 @@ def _rows(predictions: SetPredictions, names: tuple[str, ...], flags: Mapping[in
             loss = "" if label < 0 else f"{np.logaddexp.reduce(logits) - logits[label]:.6g}"
             shares = (f"{p:.6f}" for p in probabilities[row].tolist())
             yield [image, folder, names[int(logits.argmax())], *shares, loss, flags.get(row, "")]
-
-
-def summary(split: str, predictions: SetPredictions) -> str:
-    """What a set's predictions amount to, as lines of text without a newline at the end.
-
-    Accuracy with its 95 % Wilson interval and the number of images, balanced accuracy, the class with the lowest
-    recall, how many images were left out and why, and the confusion matrix (above `TABLE_CLASSES` classes: the most
-    frequent confusions).
-    """
-    images, names, rows = predictions.images, predictions.images.class_names, predictions.readable
-    labels, predicted = images.labels[rows], predictions.logits[rows].argmax(1)
-    matrix = metrics.confusion_matrix(labels, predicted, len(names))
-    left_out = {
-        "could not be read": len(predictions.errors),
-        "gave logits that are NaN or infinite": int((~predictions.finite).sum()) - len(predictions.errors),
-        "are of no class of the classifier": int((predictions.finite & (images.labels < 0)).sum()),
-    }
-    notes = [f"left out: {count} of {len(images)} images {why}" for why, count in left_out.items() if count]
-    if not len(rows):
-        shares = np.bincount(predictions.logits[predictions.finite].argmax(1), minlength=len(names))
-        found = ", ".join(f"{name} {count}" for name, count in zip(names, shares, strict=True) if count)
-        return "\n".join([f"{split}: no image has a known class; predicted: {found or 'nothing'}", *notes])
-    correct = int(np.diag(matrix).sum())
-    low, high = metrics.wilson(correct, len(rows))
-    recalls = metrics.recalls(matrix)
-    worst = int(np.nanargmin(recalls))
-    return "\n".join(
-        [
-            f"{split}: accuracy {correct / len(rows):.4f}, 95 % interval {low:.4f} to {high:.4f} (n = {len(rows)})",
-            f"balanced accuracy {metrics.balanced_accuracy(matrix):.4f}, "
-            f"always the most frequent class {metrics.majority_share(matrix):.4f}",
-            f"worst class {names[worst]}: {matrix[worst, worst]} of {matrix[worst].sum()} ({recalls[worst]:.4f})",
-            *notes,
-            *(confusion_table(matrix, names) if len(names) <= TABLE_CLASSES else confusion_list(matrix, names)),
-        ]
-    )
-
-
-def confusion_table(matrix: Int[np.ndarray, "k k"], names: tuple[str, ...]) -> list[str]:
-    """The matrix as lines of text: a row for each true class, a column for each predicted one."""
-    head = ["true \\ predicted", *names]
-    cells = [head, *([name, *map(str, row)] for name, row in zip(names, matrix.tolist(), strict=True))]
-    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  ".join([row[0].ljust(widths[0]), *(c.rjust(w) for c, w in zip(row[1:], widths[1:], strict=True))])
-        for row in cells
-    ]
-
-
-def confusion_list(matrix: Int[np.ndarray, "k k"], names: tuple[str, ...], limit: int = 10) -> list[str]:
-    """The most frequent confusions, a line each."""
-    wrong = matrix - np.diag(np.diag(matrix))
-    order = np.argsort(-wrong, axis=None, kind="stable")[:limit]
-    pairs = [divmod(int(place), len(names)) for place in order]
-    return [f"{names[a]} taken for {names[b]}: {wrong[a, b]}" for a, b in pairs if wrong[a, b]]

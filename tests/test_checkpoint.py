@@ -1,4 +1,9 @@
-"""Checkpoints: whole or absent, the last two, with the sharding asked for."""
+"""Checkpoints: whole or absent, the last two, as numpy; damaged ones, a full disk, another network."""
+
+import json
+import resource
+import shutil
+from contextlib import contextmanager
 
 import jax
 import jax.numpy as jnp
@@ -6,59 +11,176 @@ import numpy as np
 import pytest
 
 from jaxcam import devices
-from jaxcam.checkpoint import Checkpoints
+from jaxcam.checkpoint import CHECKSUMS, Checkpoints
 from jaxcam.errors import UserError
+
+LOOP = {"phase": 0, "epoch": 0, "value": 0.0}
+VALUE = 0.1234567890123456789
 
 
 def state(value):
-    tree = devices.replicate({"dense": {"kernel": jnp.full((3, 2), value), "bias": jnp.arange(2.0)}})
-    return {"params": tree, "loop": {"phase": 1, "epoch": int(value), "step": 7}}
+    kernel = jax.random.normal(jax.random.key(int(value)), (60, 200))
+    tree = devices.replicate({"dense": {"kernel": kernel, "bias": jnp.arange(2.0)}, "steps": jnp.asarray(7)})
+    return {"params": tree, "loop": {"phase": 1, "epoch": int(value), "value": VALUE}}
 
 
-def abstract(tree):
-    return jax.tree.map(lambda x: jax.ShapeDtypeStruct(x.shape, x.dtype, sharding=x.sharding), tree)
+def expected(loop):
+    return {"params": state(loop["epoch"])["params"]}
+
+
+@pytest.fixture(scope="module")
+def written(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("written") / "checkpoints"
+    with Checkpoints(folder, made_for={"network": {"name": "small"}, "class_names": ("ant", "bee")}) as checkpoints:
+        for step in (1, 2, 5):
+            checkpoints.save(step, state(float(step)))
+    return folder
 
 
 @pytest.fixture
-def folder(tmp_path):
-    with Checkpoints(tmp_path / "checkpoints") as checkpoints:
-        for step in (1, 2, 5):
-            checkpoints.save(step, state(float(step)))
+def folder(written, tmp_path):
+    shutil.copytree(written, tmp_path / "checkpoints")
     return tmp_path / "checkpoints"
 
 
-def test_the_last_two_states_are_kept_and_come_back(folder):
+def last(folder, lines=None):
+    """What is found, and the line that is said."""
+    with Checkpoints(folder, say=[].append if lines is None else lines.append) as checkpoints:
+        return checkpoints.last(LOOP, expected)
+
+
+def test_the_last_two_states_are_kept_and_come_back_bit_by_bit(folder):
     with Checkpoints(folder) as checkpoints:
         assert checkpoints.steps == [2, 5]
-        assert {key: int(value) for key, value in checkpoints.loop(5).items()} == {"phase": 1, "epoch": 5, "step": 7}
-        wanted = state(5.0)["params"]
-        restored = checkpoints.restore(5, {"params": abstract(wanted)})["params"]
-        jax.tree.map(np.testing.assert_array_equal, restored, wanted)
-        assert len(restored["dense"]["kernel"].sharding.device_set) == 2
+    loop, trees = last(folder)
+    assert loop == {"phase": 1, "epoch": 5, "value": VALUE}
+    jax.tree.map(np.testing.assert_array_equal, trees, {"params": state(5)["params"]})
+    assert all(type(leaf) is np.ndarray for leaf in jax.tree.leaves(trees))
+    assert sorted(p.name for p in folder.iterdir()) == ["2", "5", "network.json"]
 
 
 def test_what_a_killed_run_left_half_written_is_no_checkpoint(folder):
-    half = folder / "6.orbax-checkpoint-tmp"
-    (half / "params").mkdir(parents=True)
+    for half in ("6.orbax-checkpoint-tmp", "removed-1"):
+        (folder / half / "params").mkdir(parents=True)
     with Checkpoints(folder) as checkpoints:
-        assert not half.exists()
         assert checkpoints.steps == [2, 5]
+    assert sorted(p.name for p in folder.iterdir()) == ["2", "5", "network.json"]
 
 
-@pytest.mark.parametrize("shape", [(3, 3), (4, 2)])
-def test_a_checkpoint_of_another_network_is_refused(folder, shape):
-    other = {"dense": {"kernel": jnp.zeros(shape), "bias": jnp.zeros(2)}}
+def test_nothing_written_is_nothing_found(tmp_path):
+    assert last(tmp_path / "checkpoints") is None
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 0x55
+    path.write_bytes(bytes(content))
+
+
+DAMAGE = {
+    "deleted": lambda path: path.unlink(),
+    "cut": lambda path: path.write_bytes(path.read_bytes()[:-1]),
+    "changed": flip,
+}
+
+
+@pytest.mark.parametrize("how", DAMAGE)
+def test_a_damaged_state_is_told_and_the_one_before_is_taken(folder, how):
+    """Whichever file is damaged: orbax alone does not notice a changed bit among the values."""
+    found = [path for path in (folder / "5").rglob("*") if path.is_file() and path.stat().st_size]
+    files = sorted(found, key=lambda path: path.stat().st_size)
+    shutil.copytree(folder, folder.parent / "whole")
+    for path in (files[-1], files[0], next(p for p in files if p.name == "_METADATA")):
+        shutil.rmtree(folder)
+        shutil.copytree(folder.parent / "whole", folder)
+        DAMAGE[how](path)
+        lines = []
+        loop, trees = last(folder, lines)
+        assert loop["epoch"] == 2
+        np.testing.assert_array_equal(trees["params"]["dense"]["kernel"], state(2)["params"]["dense"]["kernel"])
+        (line,) = lines
+        assert line.startswith("warning: checkpoint 5 is damaged (")
+        assert line.endswith("going on from checkpoint 2")
+        assert (folder / "damaged-5").is_dir()
+        with Checkpoints(folder) as checkpoints:  # its place is free again
+            checkpoints.save(5, state(5.0))
+        assert last(folder)[0]["epoch"] == 5
+
+
+def test_damage_shows_without_checksums_too(folder):
+    """A run that was killed before they were written."""
+    (folder / "5" / CHECKSUMS).unlink()
+    assert last(folder)[0]["epoch"] == 5
+    (folder / "5" / "params" / "manifest.ocdbt").unlink()
+    lines = []
+    assert last(folder, lines)[0]["epoch"] == 2
+    assert "warning: checkpoint 5 is damaged" in lines[0]
+
+
+def test_a_first_state_that_is_damaged_means_the_beginning_and_two_mean_the_end(folder):
+    for step in ("2", "5"):
+        (folder / step / "loop" / "_METADATA").write_text("{}")
+    with pytest.raises(UserError, match=r"none of the checkpoints in .* can be read; remove that folder"):
+        last(folder)
+    (folder / "damaged-2").rename(folder / "2")
+    lines = []
+    assert last(folder, lines) is None
+    assert "going on from the beginning" in lines[0]
+
+
+@contextmanager
+def largest_file(size):
+    """No file may grow beyond that many bytes: what a write then meets is like a full disk."""
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, before[1]))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
+
+
+def test_a_state_that_cannot_be_written_is_told_and_the_others_stay(folder):
+    lines = []
+    with Checkpoints(folder, say=lines.append) as checkpoints:
+        with largest_file(20_000):
+            checkpoints.save(6, state(6.0))
+            checkpoints.save(7, state(7.0))
+            checkpoints._settle()
+        assert checkpoints.steps == [2, 5]
+        starts = [f"warning: checkpoint {step} could not be written (" for step in (6, 7)]
+        assert [line.startswith(start) for line, start in zip(lines, starts, strict=True)] == [True, True]
+        assert "File too large" in lines[0]
+        assert "will continue from checkpoint 5" in lines[0]
+        assert not list(folder.glob("*tmp*"))
+        checkpoints.save(8, state(8.0))
+    assert last(folder)[0]["epoch"] == 8
+    assert len(lines) == 2
+
+
+def test_states_of_another_network_or_other_classes_are_refused_by_name(folder):
+    for made_for, told in (
+        ({"network": {"name": "large"}, "class_names": ["ant", "bee"]}, "network.name: small -> large"),
+        ({"network": {"name": "small"}, "class_names": ["ant", "cat"]}, r"class_names: \['ant', 'bee'\] -> \['ant', "),
+    ):
+        with pytest.raises(UserError, match=told):
+            Checkpoints(folder, made_for=made_for)
+    assert json.loads((folder / "network.json").read_text())["class_names"] == ["ant", "bee"]
+
+
+@pytest.mark.parametrize("shape", [(60, 300), (40, 200)])
+def test_a_state_with_other_shapes_is_refused(folder, shape):
+    other = {"dense": {"kernel": jnp.zeros(shape), "bias": jnp.zeros(2)}, "steps": jnp.asarray(0)}
     with (
         Checkpoints(folder) as checkpoints,
-        pytest.raises(UserError, match="checkpoint 5 does not fit: it is of other classes"),
+        pytest.raises(UserError, match="checkpoint 5 does not fit"),
     ):
-        checkpoints.restore(5, {"params": abstract(devices.replicate(other))})
+        checkpoints.last(LOOP, lambda loop: {"params": other})
 
 
-def test_a_checkpoint_that_lacks_a_stage_is_refused(folder):
-    other = {"dense": {"kernel": jnp.zeros((3, 2)), "bias": jnp.zeros(2)}, "more": {"bias": jnp.zeros(2)}}
+def test_a_state_that_lacks_a_stage_is_refused(folder):
+    more = {**state(5)["params"], "more": {"bias": jnp.zeros(2)}}
     with (
         Checkpoints(folder) as checkpoints,
-        pytest.raises(UserError, match="checkpoint 5 does not fit: it is of other classes"),
+        pytest.raises(UserError, match="checkpoint 5 does not fit"),
     ):
-        checkpoints.restore(5, {"params": abstract(devices.replicate(other))})
+        checkpoints.last(LOOP, lambda loop: {"params": more})

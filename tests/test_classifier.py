@@ -9,9 +9,12 @@ from PIL import Image
 
 import jaxcam
 from jaxcam.classifier import Classifier
+from jaxcam.data.colour_order import learn
 from jaxcam.errors import UserError
 from jaxcam.networks import Head, NetworkSpec
 from jaxcam.preprocessing import Preprocessing
+
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 
 
 @pytest.fixture(scope="module")
@@ -50,11 +53,47 @@ def test_predict_takes_files_images_and_arrays(classifier, pixels, tmp_path):
     assert set(from_files.labels) <= {"ant", "bee", "cat"}
 
 
+def test_arrays_that_mean_the_same_pictures_give_the_same_answer(classifier, pixels):
+    wanted = classifier.predict(pixels).logits
+    for images in (pixels.astype(np.float64), pixels.astype(np.int32), list(pixels), tuple(pixels)):
+        np.testing.assert_array_equal(classifier.predict(images).logits, wanted)
+    np.testing.assert_array_equal(classifier.predict(pixels / 255, value_range=(0, 1)).logits, wanted)
+    np.testing.assert_allclose(classifier.predict(pixels[0]).logits, wanted[:1], rtol=1e-4, atol=1e-5)
+    assert classifier.predict([]).logits.shape == (0, 3)
+    assert classifier.predict([]).warnings == classifier.predict(pixels[:0]).labels == ()
+
+
 def test_normalised_images_are_refused(classifier, pixels):
-    with pytest.raises(UserError, match="float64 array"):
-        classifier.predict(pixels / 255)
+    wrong = {
+        "it looks divided by 255 already; give the uint8 picture": pixels / 255,
+        "below 0, so it looks normalised already": np.asarray(
+            classifier.preprocessing.normalise(jax.numpy.asarray(pixels))
+        ),
+        "NaN or infinite values": np.where(pixels == 3, np.inf, pixels),
+        r"give x.transpose\(0, 2, 3, 1\)": pixels.transpose(0, 3, 1, 2),
+        "above 255": pixels.astype(np.uint16) * 257,
+    }
+    for words, images in wrong.items():
+        with pytest.raises(UserError, match=words):
+            classifier.predict(images)
+        with pytest.raises(UserError, match=words):
+            classifier.explain(images)
     with pytest.raises(UserError, match=r"uint8 images of \(48, 64\)"):
         classifier.logits(pixels[:, :40])
+
+
+def test_odd_pictures_are_warned_of(classifier, pixels, tmp_path):
+    found = classifier.predict([pixels[0], np.full((9, 9, 3), 200, np.uint8), Image.fromarray(pixels[1] // 200)])
+    assert found.warnings[0] == ()
+    assert "blank (all of it about RGB (200, 200, 200))" in found.warnings[1][0]
+    assert "looks divided by 255" in found.warnings[2][0]
+    generator = np.random.default_rng(0)
+    seas = generator.integers((0, 60, 150), (60, 120, 256), (30, 48, 64, 3)).astype(np.uint8)
+    classifier.save(tmp_path)
+    learn(seas).write(tmp_path)
+    loaded = jaxcam.load(tmp_path)
+    assert loaded.predict(seas[:4]).warnings == ((),) * 4
+    assert all("OpenCV reads BGR" in words[0] for words in loaded.predict(seas[:4, ..., ::-1]).warnings)
 
 
 def test_explain_gives_a_map_for_each_class(classifier, pixels):

@@ -1,4 +1,4 @@
-"""Predictions of a set: their table, and what they amount to in words."""
+"""Predictions of a set, and their table."""
 
 import csv
 from pathlib import Path
@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from jaxcam.data.folder import ImageSet
-from jaxcam.evaluation import SetPredictions, summary, write_predictions
+from jaxcam.evaluation import SetPredictions, write_predictions
 
 NAMES = ("ant", "bee", "cat")
 PATHS = ("ant/0.png", "ant/1.png", "ant/2.png", "bee/0.png", "bee/1.png", "cat/0.png", "moon/0.png", "ant/x.png")
@@ -31,44 +31,6 @@ def test_accuracy_and_confidence(predictions):
     assert predictions.confidence == pytest.approx(shares.max(1).mean(), rel=1e-5)
 
 
-def test_the_summary_in_words(predictions):
-    assert summary("valid", predictions).splitlines() == [
-        "valid: accuracy 0.6667, 95 % interval 0.3000 to 0.9032 (n = 6)",
-        "balanced accuracy 0.7222, always the most frequent class 0.5000",
-        "worst class bee: 1 of 2 (0.5000)",
-        "left out: 1 of 8 images could not be read",
-        "left out: 1 of 8 images are of no class of the classifier",
-        "true \\ predicted  ant  bee  cat",
-        "ant                 2    1    0",
-        "bee                 0    1    1",
-        "cat                 0    0    1",
-    ]
-
-
-def test_a_summary_without_labels_counts_what_was_predicted(predictions):
-    images = ImageSet("photos", Path("somewhere"), NAMES, PATHS, np.full(8, -1, np.int32))
-    assert summary("photos", SetPredictions(images, LOGITS, {7: "cut off"})).splitlines() == [
-        "photos: no image has a known class; predicted: ant 2, bee 2, cat 3",
-        "left out: 1 of 8 images could not be read",
-        "left out: 7 of 8 images are of no class of the classifier",
-    ]
-    nothing = SetPredictions(images.subset([7]), LOGITS[7:], {0: "cut off"})
-    assert summary("photos", nothing).splitlines()[0].endswith("predicted: nothing")
-    assert np.isnan(nothing.accuracy)
-    assert np.isnan(nothing.confidence)
-
-
-def test_many_classes_are_summed_up_by_their_confusions():
-    names = tuple(f"c{number:02d}" for number in range(20))
-    labels = np.arange(40, dtype=np.int32) % 20
-    images = ImageSet("valid", Path("somewhere"), names, tuple(f"{names[k]}/{i}" for i, k in enumerate(labels)), labels)
-    answers = labels.copy()
-    answers[[3, 23, 5]] = [7, 7, 6]
-    logits = np.eye(20, dtype=np.float32)[answers]
-    lines = summary("valid", SetPredictions(images, logits)).splitlines()
-    assert lines[2:] == ["worst class c03: 0 of 2 (0.0000)", "c03 taken for c07: 2", "c05 taken for c06: 1"]
-
-
 def test_the_table_keeps_every_row(predictions, tmp_path):
     write_predictions(tmp_path / "valid.csv", predictions, {1: "grad_cam: odd"})
     with open(tmp_path / "valid.csv", newline="") as file:
@@ -88,5 +50,4 @@ def test_logits_that_are_no_numbers_are_not_a_prediction(predictions, tmp_path):
     broken = SetPredictions(predictions.images, np.where(LOGITS == 4, np.nan, LOGITS), {7: "cut off"})
     write_predictions(tmp_path / "valid.csv", broken)
     assert (tmp_path / "valid.csv").read_text().splitlines()[4] == "bee/0.png,bee,,,,,,logits are NaN or infinite"
-    assert "left out: 1 of 8 images gave logits that are NaN or infinite" in summary("valid", broken)
     assert broken.accuracy == pytest.approx(3 / 5)

@@ -54,6 +54,36 @@ def test_matrix_and_balanced_accuracy_are_scikit_learns(count, classes, seed):
     assert metrics.majority_share(matrix) == np.bincount(kept[0]).max() / len(kept[0])
 
 
+@settings(max_examples=50)
+@given(st.integers(1, 60), st.integers(2, 5), st.integers(0, 999))
+def test_precision_f1_and_rates_are_scikit_learns(count, classes, seed):
+    labels, predicted = np.random.default_rng(seed).integers(0, classes, (2, count)).astype(np.int32)
+    matrix, options = metrics.confusion_matrix(labels, predicted, classes), {"labels": range(classes), "average": None}
+    want = sklearn.precision_score(labels, predicted, zero_division=np.nan, **options)
+    np.testing.assert_allclose(metrics.precisions(matrix), want)
+    f1 = sklearn.f1_score(labels, predicted, zero_division=np.nan, **options)
+    np.testing.assert_allclose(metrics.f1_scores(matrix), f1)
+    assert metrics.macro_f1(matrix) == pytest.approx(np.nanmean(f1))
+    rates = sklearn.confusion_matrix(labels, predicted, labels=range(classes), normalize="true")
+    held = matrix.sum(1) > 0
+    np.testing.assert_allclose(metrics.rates(matrix)[held], rates[held])
+    assert np.isnan(metrics.rates(matrix)[~held]).all()
+    np.testing.assert_allclose(metrics.missed(matrix)[held], 1 - rates.diagonal()[held], atol=1e-12)
+
+
+def test_intervals_of_matrices():
+    matrix = np.array([[9, 1, 0], [2, 3, 0], [0, 0, 0]])
+    low, high = metrics.balanced_interval(matrix)
+    assert low < metrics.balanced_accuracy(matrix) < high
+    wide = metrics.balanced_interval(matrix, confidence=0.99)
+    assert wide[0] < low < high < wide[1]
+    # Of one class it is Wilson's own interval; without an image nothing is known.
+    np.testing.assert_allclose(metrics.balanced_interval(np.array([[0, 0], [2, 6]])), metrics.wilson(6, 8))
+    assert metrics.balanced_interval(0 * matrix) == metrics.f1_interval(matrix, 2) == (0, 1)
+    low, high = metrics.f1_interval(matrix, 1)
+    assert low < metrics.f1_scores(matrix)[1] < high
+
+
 def test_balanced_accuracy_score_where_all_classes_are_there():
     labels, predicted = np.array([0, 0, 0, 1, 2]), np.array([0, 1, 0, 1, 0])
     matrix = metrics.confusion_matrix(labels, predicted, 3)
@@ -64,6 +94,7 @@ def test_nothing_to_count_is_nan_and_an_unknown_class_an_error():
     empty = metrics.confusion_matrix(np.array([-1]), np.array([0]), 2)
     assert np.isnan(metrics.balanced_accuracy(empty))
     assert np.isnan(metrics.majority_share(empty))
+    assert np.isnan(metrics.macro_f1(empty))
     assert np.isnan(metrics.recalls(empty)).all()
     with pytest.raises(ValueError, match="got class 2; there are 2"):
         metrics.confusion_matrix(np.array([2]), np.array([0]), 2)

@@ -19,6 +19,8 @@ class AuditOptions:
     """images of a class that masking tests run on, at most"""
     samples: int = 2000
     """the same for all classes together"""
+    whole_set: bool = False
+    """mean maps and calibration over every picture of the audited set, for one more forward pass of it"""
     batch_size: int = 32
     seed: int = 0
     counter: tuple[Path, ...] = ()

@@ -14,7 +14,9 @@ def predict(
     *,
     overlay: Path | None = None,
 ) -> None:
-    """Class and probability of single images.
+    """Class and probability of single images, and what is odd about them.
+
+    Where `jaxcam evaluate --temperature` has kept a temperature, the calibrated probability stands behind the raw one.
 
     Example: jaxcam predict runs/pictures cat.jpg dog.png --overlay overlays
 
@@ -29,11 +31,16 @@ def predict(
     if not images:
         raise UserError("no images: give image files after the run's folder")
     classifier = jaxcam.load(run)
-    predictions = classifier.predict([str(path) for path in images])
-    for path, label, shares in zip(images, predictions.labels, predictions.probabilities, strict=True):
-        print(f"{path}: {label} {shares.max():.4f}")
+    pixels = classifier.prepare([str(path) for path in images])
+    found = classifier.predict(pixels)
+    for row, path in enumerate(images):
+        words = f"{path}: {found.labels[row]} {found.probabilities[row].max():.4f}"
+        if found.calibrated is not None:
+            words += f", calibrated {found.calibrated[row].max():.4f}"
+        print(words)
+        for warning in found.warnings[row]:
+            print(f"{path}: warning: {warning}")
     if overlay is not None:
-        pixels = classifier.prepare([str(path) for path in images])
         maps = classifier.explain(pixels, methods=("grad_cam",))["grad_cam"]
         for file in write_overlays(overlay, [path.stem for path in images], pixels, maps):
             print(file)

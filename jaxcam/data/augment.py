@@ -9,6 +9,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float32, Num, PRNGKeyArray
 
 from jaxcam.data.colour import adjust, colour_matrix
+from jaxcam.data.exchange import exchange
 from jaxcam.data.warp import FILLS, affine_matrix, warp
 from jaxcam.errors import UserError
 
@@ -52,6 +53,8 @@ class Augment:
     """1 - saturation to 1 + saturation, or from LOW to HIGH, times the distance from grey"""
     hue: float = 0.0
     """degrees to either side that the colours are turned around grey"""
+    backgrounds: float = 0.0
+    """share of the pictures whose object is put before another picture's background; needs --data.masks"""
 
     def __post_init__(self) -> None:
         limits = {"rotation": math.inf, "width_shift": math.inf, "height_shift": math.inf, "shear": 90, "hue": math.inf}
@@ -68,6 +71,8 @@ class Augment:
             if not 0 <= low <= high < math.inf or (name == "zoom" and low == 0):
                 least = "above 0" if name == "zoom" else "at least 0"
                 raise UserError(f"augment.{name} is {value}: factors from {low} to {high}; they must rise from {least}")
+        if not 0 <= self.backgrounds <= 1:
+            raise UserError(f"augment.backgrounds is {self.backgrounds}; it is a share of the pictures, 0 to 1")
         if self.fill not in FILLS or not 0 <= self.fill_value <= 255:
             raise UserError(
                 f"augment.fill is {self.fill!r} with the value {self.fill_value}; "
@@ -88,7 +93,7 @@ class Augment:
     @property
     def active(self) -> bool:
         """Whether it changes anything."""
-        return self.warps or self.colours or self.horizontal_flip or self.vertical_flip
+        return self.warps or self.colours or self.horizontal_flip or self.vertical_flip or self.backgrounds > 0
 
 
 class Place(NamedTuple):
@@ -195,10 +200,12 @@ def augment(config: Augment, key: PRNGKeyArray, images: Num[Array, "n h w 3"]) -
 
     An image's variation depends on the key, on its place in the batch and on the batch's size, so that a batch that
     is split over several devices is varied as on one. Nothing active changes nothing, bit for bit; flips alone move
-    values and never mix them.
+    values and never mix them. `backgrounds` takes `uint8` images marked with masks (`jaxcam.data.backgrounds`).
     """
     if not config.active:
         return images.astype(jnp.float32)
+    if config.backgrounds:
+        images = exchange(config.backgrounds, jax.random.fold_in(key, 2), images)
 
     def vary(image: Num[Array, "h w 3"], seen: Place, lit: Light) -> Float32[Array, "h w 3"]:
         pixels = image

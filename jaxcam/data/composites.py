@@ -50,7 +50,15 @@ def mask_from_background(
     difference = _difference(image, background)
     if float((difference == 0).mean()) >= _EXACT:
         return difference > 0
-    rough = ndimage.binary_opening(difference > threshold, _square(1))
+    return clean(difference > threshold)
+
+
+def clean(rough: Bool[np.ndarray, "h w"]) -> Bool[np.ndarray, "h w"]:
+    """A rough mask opened by 1 pixel, closed by 4, without components below 15 % of the largest.
+
+    Nor below .2 % of the picture.
+    """
+    rough = ndimage.binary_opening(rough, _square(1))
     padded = np.pad(
         rough, 4, mode="edge"
     )  # a closing treats the outside as empty and would eat the figure at the border

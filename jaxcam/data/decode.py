@@ -12,6 +12,7 @@ import numpy as np
 from jaxtyping import UInt8
 from PIL import Image
 
+from jaxcam.data.arrays import ValueRange, pictures, to_picture
 from jaxcam.data.image_files import FORMATS as FORMATS
 from jaxcam.data.image_files import (
     LARGE,
@@ -65,43 +66,44 @@ def decode(path: str | os.PathLike | bytes, preprocessing: Preprocessing) -> UIn
     return pixels
 
 
-def to_pixels(images: Any, preprocessing: Preprocessing) -> UInt8[np.ndarray, "n h w 3"]:
+def to_pixels(
+    images: Any, preprocessing: Preprocessing, *, value_range: ValueRange | None = None
+) -> UInt8[np.ndarray, "n h w 3"]:
     """Pictures in memory or in files, resized as `decode` does it.
 
-    `images` is one file name or PIL image, a list of file names, PIL images and RGB `uint8` arrays (h, w, 3), or one
-    such array (n, h, w, 3).
+    `images` is one file name, PIL image or array (h, w, 3), a list of file names, PIL images and arrays (h, w, 3), or
+    one array (n, h, w, 3). Arrays are RGB `uint8`, or other numbers that can only mean 0..255 (see
+    `jaxcam.data.arrays`); `value_range` = (black, white) says what the values of arrays mean. Alpha is laid over white,
+    grey becomes RGB.
 
-    Raises `UserError` for unreadable files, naming the first, and for arrays of another type or shape.
+    Raises `UserError` for unreadable files, naming the first, and for arrays of another type, shape or range.
     """
     if isinstance(images, str | os.PathLike | Image.Image):
         images = [images]
     if not isinstance(images, list | tuple):
-        images = np.asarray(images)
-        _check_array(images, "(n, h, w, 3)", 4)
-    pixels = [_any_to_pixels(image, preprocessing) for image in images]
+        images = pictures(images, value_range=value_range)
+        value_range = None
+    several = len(images) > 1
+    pixels = [
+        _any_to_pixels(image, preprocessing, value_range, f"image {place}" if several else "image")
+        for place, image in enumerate(images)
+    ]
     return np.stack(pixels) if pixels else np.zeros((0, *preprocessing.size, 3), np.uint8)
 
 
-def _any_to_pixels(image: Any, preprocessing: Preprocessing) -> UInt8[np.ndarray, "h w 3"]:
+def _any_to_pixels(
+    image: Any, preprocessing: Preprocessing, value_range: ValueRange | None, name: str
+) -> UInt8[np.ndarray, "h w 3"]:
     try:
         if isinstance(image, str | os.PathLike):
+            name = str(image)
             return decode(image, preprocessing)
         if not isinstance(image, Image.Image):
-            image = np.asarray(image)
-            _check_array(image, "(h, w, 3)", 3)
-            image = Image.fromarray(image)
+            image = to_picture(image, value_range=value_range, name=name)
         with wrapped():
             return _pixels(image, None, preprocessing)
     except UnreadableImage as error:
-        raise UserError(f"{image if isinstance(image, str | os.PathLike) else 'image'}: {error.reason}") from error
-
-
-def _check_array(array: np.ndarray, wanted: str, dimensions: int) -> None:
-    if array.dtype != np.uint8 or array.ndim != dimensions or array.shape[-1] != 3:
-        raise UserError(
-            f"got a {array.dtype} array of shape {array.shape}; images are files, PIL images or RGB uint8 arrays"
-            f" {wanted}, not normalised yet"
-        )
+        raise UserError(f"{name}: {error.reason}") from error
 
 
 def _pixels(

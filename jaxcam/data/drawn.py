@@ -10,6 +10,7 @@ import concurrent.futures
 import itertools
 import math
 import multiprocessing
+from collections.abc import Callable, Sequence
 from functools import lru_cache, partial
 from pathlib import Path
 
@@ -36,6 +37,7 @@ from jaxcam.data.drawing import (
 from jaxcam.data.drawn_creatures import PAINTERS
 from jaxcam.data.drawn_objects import FIELDS, OUTLINES, Look
 from jaxcam.data.marker import claim, finish
+from jaxcam.errors import UserError
 
 _COLOURS: dict[str, tuple[float, float, float]] = {  # hue, saturation, value; each varies a little
     "red": (0.0, 0.9, 0.85),
@@ -320,21 +322,55 @@ def draw_set(
     return images, labels
 
 
-def write_folder(folder: Path, count: int, seed: int, *, size: int = 64, valid_count: int | None = None) -> int:
+def write_folder(
+    folder: Path,
+    count: int,
+    seed: int,
+    *,
+    size: int = 64,
+    valid_count: int | None = None,
+    classes: Sequence[str] = (),
+) -> int:
     """Write a folder of pictures: `folder/Train/<class>/NNNNNN.png` and `folder/Valid/...`.
 
-    Train holds the pictures 0 to `count` - 1 of the set `seed`, Valid the next `valid_count`.
-    `valid_count` is a fifth of `count` where not given. `drawn.json` holds the parameters: a complete folder keeps its
-    files, missing ones are written. Returns how many pictures the folder holds. Raises UserError where the folder holds
-    something else.
+    Train holds the pictures 0 to `count` - 1 of the set `seed`, Valid the next `valid_count`; the `classes` (by default
+    all) take turns. `valid_count` is a fifth of `count` where not given. `drawn.json` holds the parameters: a complete
+    folder keeps its files, missing ones are written. Returns how many pictures the folder holds. Raises UserError where
+    the folder holds something else, or for a class that is not drawn.
     """
+    check_classes(classes, CLASS_NAMES)
     extra = count // 5 if valid_count is None else valid_count
-    parameters = {"count": count, "valid_count": extra, "seed": seed, "size": size}
+    parameters: dict[str, object] = {"count": count, "valid_count": extra, "seed": seed, "size": size}
+    if classes:
+        parameters["classes"] = list(classes)
+    paint = lambda name, rng: draw(CLASS_NAMES.index(name), rng, size=size)
+    return write_splits(folder, parameters, classes or CLASS_NAMES, paint, count=count, extra=extra, seed=seed)
+
+
+def check_classes(classes: Sequence[str], allowed: Sequence[str]) -> None:
+    """Raise `UserError` for a class that is not drawn, or that is named twice."""
+    if unknown := sorted(set(classes) - set(allowed)):
+        raise UserError(f"no drawn class {', '.join(unknown)}; there are: {', '.join(allowed)}")
+    if len(set(classes)) < len(classes):
+        raise UserError(f"a class is named twice in {' '.join(classes)}; name each once")
+
+
+def write_splits(
+    folder: Path,
+    parameters: dict[str, object],
+    names: Sequence[str],
+    paint: Callable[[str, np.random.Generator], UInt8[np.ndarray, "h w 3"]],
+    *,
+    count: int,
+    extra: int,
+    seed: int,
+) -> int:
+    """The pictures 0 to `count` - 1 under `folder/Train/NAME`, the next `extra` under `Valid`; the names take turns."""
     complete = claim(folder, MARKER, parameters)
     for index in range(count + extra):
-        label = label_of(index)
-        path = folder / ("Train" if index < count else "Valid") / CLASS_NAMES[label] / f"{index:06d}.png"
+        name = names[index % len(names)]
+        path = folder / ("Train" if index < count else "Valid") / name / f"{index:06d}.png"
         if not (complete and path.exists()):
-            save_png(path, draw(label, np.random.default_rng([seed, index]), size=size))
+            save_png(path, paint(name, np.random.default_rng([seed, index])))
     finish(folder, MARKER, parameters)
     return count + extra

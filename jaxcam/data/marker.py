@@ -24,7 +24,8 @@ def claim(folder: Path, name: str, parameters: dict[str, Any]) -> bool:
         except (ValueError, KeyError, TypeError) as error:
             raise UserError(f"{marker} is damaged; delete the folder {folder} to write it again") from error
         if held != wanted:
-            changed = ", ".join(key for key in wanted if not isinstance(held, dict) or held.get(key) != wanted[key])
+            held = held if isinstance(held, dict) else {}
+            changed = ", ".join(key for key in {**wanted, **held} if held.get(key) != wanted.get(key))
             raise UserError(f"{folder} holds pictures made with another {changed}; choose another folder or delete it")
         return complete
     if folder.exists() and any(folder.iterdir()):

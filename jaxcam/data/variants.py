@@ -1,6 +1,7 @@
 """A contact sheet of one image's variants, each with what was drawn for it."""
 
 import math
+from dataclasses import replace
 
 import jax
 import jax.numpy as jnp
@@ -18,6 +19,7 @@ def variants(
     config: Augment, image: UInt8[np.ndarray, "h w 3"], count: int, *, seed: int = 0
 ) -> tuple[UInt8[np.ndarray, "n h w 3"], tuple[tuple[str, ...], ...]]:
     """`count` variants of an image as training draws them, rounded to `uint8`, and what was drawn for each in words."""
+    config = replace(config, backgrounds=0.0)  # it takes several pictures, and their masks
     key = jax.random.key(seed)
     batch = jnp.broadcast_to(jnp.asarray(image), (count, *image.shape))
     pixels = jax.jit(lambda images: augment(config, key, images))(batch)

@@ -43,9 +43,10 @@ def export(
 
     The program takes `uint8` RGB images (n, h, w, 3) of the classifier's size, any n, and gives `probabilities` and
     `logits` (n, k), and for each method float32 maps: (n, h, w), or (n, t, h, w) where `targets` asks for several a
-    picture, with `targets`, `scores` and `flags`; the fill `mean` is grey here. `methods`, `targets`, `stage` and `options` are those of
-    `Classifier.explain`; `methods=()` leaves the maps out. `load.py` runs it with jax and numpy alone. `program.json`
-    is written last and names the sha256 of the others: a folder without it is not whole.
+    picture, with `targets`, `scores` and `flags`. `methods`, `targets`, `stage` and `options` are those of
+    `Classifier.explain`, but the fill `mean` is grey here; `methods=()` leaves the maps out. `load.py` runs it with jax
+    and numpy alone. `program.json` is written last and names the sha256 of the others: a folder without it is not
+    whole.
 
     Raises `UserError` for unknown platforms, methods and targets, for what needs labels or pictures of the set, and
     for a folder that holds something else.

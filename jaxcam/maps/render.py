@@ -186,7 +186,7 @@ def encode(image: UInt8[np.ndarray, "h w 3"], kind: Literal["png", "jpeg", "webp
     """An image file's content; the same pixels give the same bytes (with one version of Pillow). No metadata."""
     buffer = io.BytesIO()
     options = {"png": {"compress_level": 6}, "jpeg": {"quality": quality, "subsampling": 0 if quality >= 90 else 2}}
-    options["webp"] = {"quality": quality, "method": 4}
+    options["webp"] = {"quality": quality, "method": 2}  # 4 takes twice the time for 5 % less
     Image.fromarray(image).save(buffer, format=kind.upper(), **options[kind])
     return buffer.getvalue()
 

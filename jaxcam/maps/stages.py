@@ -35,4 +35,8 @@ def cam_weights(classifier: Classifier, params: Mapping[str, Any]) -> Float32[Ar
     """The linear layer behind the pooling; the identity where the pooled maps are the classes' own."""
     names = classifier.chain.names
     behind = [name for name in names[names.index(cam_stage(classifier)) + 1 :] if name in params]
-    return params[behind[0]]["kernel"] if behind else jnp.eye(len(classifier.class_names))
+    if not behind:
+        return jnp.eye(len(classifier.class_names))
+    kernel = params[behind[0]]["kernel"]
+    # One sigmoid unit stands for two classes: its number counts half for one and half against the other.
+    return kernel if kernel.shape[1] == len(classifier.class_names) else kernel * jnp.asarray([[-0.5, 0.5]])

@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from jaxcam.errors import UserError
-from jaxcam.networks import convnets, inception, mobilenet, resnet, vgg, xception
+from jaxcam.networks import alexnet, convnets, inception, mobilenet, resnet, vgg, xception
 from jaxcam.networks.chain import Chain
 from jaxcam.networks.heads import Head, Stages
 
@@ -34,6 +34,10 @@ ARCHITECTURES = {
     "inception_v3": Architecture(inception.base, inception.top, input_size=(299, 299)),
     "xception": Architecture(xception.base, xception.top, input_size=(299, 299)),
     "convnet": Architecture(convnets.base, convnets.top, input_size=(150, 150)),
+    "convnet_birds": Architecture(
+        partial(convnets.base, channels=convnets.BIRDS_CATS_DOGS), convnets.top, input_size=(150, 150)
+    ),
+    "alexnet": Architecture(alexnet.base, alexnet.top, input_size=(227, 227)),
 }
 
 

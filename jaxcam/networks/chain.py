@@ -1,15 +1,20 @@
 """A network is a chain of named stages; every method of jaxcam is a slice of one chain."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Any, cast
 
 import jax
 import jax.numpy as jnp
 from flax import linen as nn
-from jaxtyping import Array, Float, PRNGKeyArray
+from flax.traverse_util import flatten_dict, unflatten_dict
+from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxcam.errors import UserError
+from jaxcam.networks.normalised import BatchNorm
+
+STATISTICS = frozenset({"moving_mean", "moving_variance"})
+"""parameters that no optimiser moves: batch norm's running statistics"""
 
 Params = Mapping[str, Any]
 
@@ -61,16 +66,51 @@ class Chain:
     ) -> Float[Array, "n ..."]:
         """Output of stage `stop` (default: the last); with `start`, `x` is that stage's output.
 
-        `train=True` switches dropout on and needs `key`. A stage's randomness depends on its name's position in the
-        whole chain, not on where the slice begins.
+        `train=True` switches dropout on and needs `key`; batch norm goes by its running statistics all the same. A
+        stage's randomness depends on its name's position in the whole chain, not on where the slice begins.
         """
-        part = self.slice(start, stop)
-        offset = 0 if start is None else self.index(start) + 1
-        for position, (name, stage) in enumerate(part.stages, start=offset):
-            rngs = {} if key is None else {"dropout": jax.random.fold_in(key, position)}
+        for name, stage, rngs in self._steps(start, stop, key):
             with jax.named_scope(name):
                 x = cast(Array, stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs))
         return x
+
+    def apply_training(
+        self,
+        params: Params,
+        x: Float[Array, "n ..."],
+        start: str | None = None,
+        *,
+        trained: Collection[str],
+        rows: Bool[Array, " n"],
+        key: PRNGKeyArray | None = None,
+    ) -> tuple[Float[Array, "n ..."], dict[str, Any]]:
+        """The last stage's output in a training step, and the running statistics after it, nested as in `params`.
+
+        In the stages named in `trained` batch norm goes by the batch, of which only `rows` count, and its running
+        statistics move; in the others it goes by the running statistics, which stay (Keras' `trainable = False`).
+        Dropout is on everywhere.
+        """
+        statistics: dict[str, Any] = {}
+        for name, stage, rngs in self._steps(start, None, key):
+            variables = {"params": params.get(name, {})}
+            with jax.named_scope(name):
+                if name not in trained:
+                    x = cast(Array, stage.apply(variables, x, train=True, rngs=rngs))
+                    continue
+                with nn.intercept_methods(by_batch(rows)):
+                    found = stage.apply(variables, x, train=True, rngs=rngs, mutable=["statistics"])
+                x, moved = cast(tuple[Array, dict[str, Any]], found)
+                if moved:
+                    statistics[name] = moved["statistics"]
+        return x, statistics
+
+    def _steps(self, start: str | None, stop: str | None, key: PRNGKeyArray | None) -> list[tuple[str, Any, dict]]:
+        """Name, module and random keys of the stages of a slice."""
+        offset = 0 if start is None else self.index(start) + 1
+        return [
+            (name, stage, {} if key is None else {"dropout": jax.random.fold_in(key, position)})
+            for position, (name, stage) in enumerate(self.slice(start, stop).stages, start=offset)
+        ]
 
     def init(self, key: PRNGKeyArray, shape: tuple[int, ...]) -> dict[str, Any]:
         """Fresh parameters for inputs of `shape` (n, h, w, c); each stage's key is folded from its position."""
@@ -106,3 +146,26 @@ def split_params(params: Params, names: tuple[str, ...]) -> tuple[dict[str, Any]
     named = {name: value for name, value in params.items() if name in names}
     others = {name: value for name, value in params.items() if name not in names}
     return named, others
+
+
+def split_statistics(params: Params) -> tuple[dict[str, Any], dict[str, Any]]:
+    """`(what an optimiser may move, batch norm's running statistics)`; `merged` puts them together again."""
+    flat = flatten_dict(dict(params))
+    statistics = {path: value for path, value in flat.items() if path[-1] in STATISTICS}
+    return unflatten_dict({path: flat[path] for path in flat if path not in statistics}), unflatten_dict(statistics)
+
+
+def merged(first: Params, second: Params) -> dict[str, Any]:
+    """The leaves of two nested dicts in one; where both have a leaf, the second one's."""
+    return unflatten_dict({**flatten_dict(dict(first)), **flatten_dict(dict(second))})
+
+
+def by_batch(rows: Bool[Array, " n"]) -> Any:
+    """Hands `rows` to every batch norm inside a stage, so that no block needs to pass them on."""
+
+    def intercept(call, arguments, options, context):
+        if isinstance(context.module, BatchNorm) and context.method_name == "__call__":
+            options = {**options, "rows": rows}
+        return call(*arguments, **options)
+
+    return intercept

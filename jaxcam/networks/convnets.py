@@ -3,19 +3,22 @@
 import jax.numpy as jnp
 from jax.typing import DTypeLike
 
-from jaxcam.networks.heads import Stages
-from jaxcam.networks.layers import Conv, Dense, Flatten, MaxPool
+from jaxcam.networks.heads import Stages, dense
+from jaxcam.networks.layers import GLOROT_UNIFORM, Conv, Flatten, MaxPool
 from jaxcam.networks.vgg import scaled
 
-CHANNELS = (32, 64, 128, 128)
+CATS_DOGS = (32, 64, 128, 128)
+"""Chollet 2017, section 5.2"""
+BIRDS_CATS_DOGS = (32, 64, 64, 128)
+"""the laboratory of "Machine Learning Engineering for Production", course 1, week 2"""
 
 
-def base(*, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
-    """Unpadded 3x3 convolutions 32-64-128-128, each followed by a 2x2 pool (Chollet 2017, section 5.2)."""
+def base(*, channels: tuple[int, ...] = CATS_DOGS, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
+    """Unpadded 3x3 convolutions, each followed by a 2x2 pool; kernels start as Keras' do (glorot_uniform)."""
     stages: list = []
-    for i, channels in enumerate(CHANNELS, start=1):
-        stages.append((f"conv{i}", Conv(scaled(channels, width), padding="VALID", dtype=dtype)))
-        stages.append((f"pool{i}", MaxPool()))
+    for i, count in enumerate(channels, start=1):
+        conv = Conv(scaled(count, width), padding="VALID", dtype=dtype, kernel_init=GLOROT_UNIFORM)
+        stages += [(f"conv{i}", conv), (f"pool{i}", MaxPool())]
     return tuple(stages)
 
 
@@ -23,6 +26,6 @@ def top(classes: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> 
     """`flatten`, a dense layer of 512 and `predictions`."""
     return (
         ("flatten", Flatten()),
-        ("dense_1", Dense(scaled(512, width), relu=True, dtype=dtype)),
-        ("predictions", Dense(classes, dtype=dtype)),
+        ("dense_1", dense(scaled(512, width), relu=True, dtype=dtype)),
+        ("predictions", dense(classes, dtype=dtype)),
     )

@@ -9,6 +9,9 @@ from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+Initializer = nn.initializers.Initializer
+GLOROT_UNIFORM = nn.initializers.glorot_uniform()
+"""Keras' default; one object, for stages that are made alike must be equal."""
 
 
 def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
@@ -23,6 +26,11 @@ def max_pool_2x2(x: Float[Array, "n h w c"]) -> Float[Array, "n h//2 w//2 c"]:
     return jnp.maximum(top, bottom)
 
 
+def fresh_kernel(relu: bool) -> Initializer:
+    """How a kernel starts that nothing else is asked of: variance 2 / inputs before a ReLU, else 1 / inputs."""
+    return nn.initializers.he_normal() if relu else nn.initializers.lecun_normal()
+
+
 class Conv(nn.Module):
     """Convolution with bias and, by default, ReLU."""
 
@@ -32,10 +40,11 @@ class Conv(nn.Module):
     padding: str | Sequence[tuple[int, int]] = "SAME"
     relu: bool = True
     dtype: DTypeLike = jnp.float32
+    kernel_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool = False) -> Float[Array, "n oh ow f"]:
-        init = nn.initializers.he_normal() if self.relu else nn.initializers.lecun_normal()
+        init = self.kernel_init or fresh_kernel(self.relu)
         kernel = self.param("kernel", init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
@@ -50,10 +59,11 @@ class Dense(nn.Module):
     features: int
     relu: bool = False
     dtype: DTypeLike = jnp.float32
+    kernel_init: Initializer | None = None
 
     @nn.compact
     def __call__(self, x: Float[Array, "n i"], *, train: bool = False) -> Float[Array, "n f"]:
-        init = nn.initializers.he_normal() if self.relu else nn.initializers.lecun_normal()
+        init = self.kernel_init or fresh_kernel(self.relu)
         kernel = self.param("kernel", init, (x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x = x.astype(self.dtype) @ kernel.astype(self.dtype) + bias.astype(self.dtype)
@@ -92,3 +102,15 @@ class Dropout(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "n ..."], *, train: bool = False) -> Float[Array, "n ..."]:
         return nn.Dropout(self.rate, deterministic=not train)(x)
+
+
+class BinaryLogits(nn.Module):
+    """One number z an image as the logits (-z/2, z/2) of two classes.
+
+    Their softmax is (1 - sigmoid(z), sigmoid(z)) and their cross-entropy the binary one of a sigmoid unit, gradients
+    included, so that whatever works on k logits works on a network with one sigmoid unit.
+    """
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "n 1"], *, train: bool = False) -> Float[Array, "n 2"]:
+        return jnp.concatenate([-x, x], axis=1) * 0.5

@@ -1,5 +1,6 @@
 """Convolutions with batch norm, and pools other than 2x2: the parts of the residual and inception families."""
 
+import math
 from collections.abc import Sequence
 from typing import Literal
 
@@ -7,7 +8,7 @@ import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
 from jax.typing import DTypeLike
-from jaxtyping import Array, Float
+from jaxtyping import Array, Bool, Float, Float32
 
 from jaxcam.networks.layers import DIMENSIONS
 
@@ -23,25 +24,51 @@ def activate(x: Float[Array, "..."], activation: Activation) -> Float[Array, "..
 
 
 class BatchNorm(nn.Module):
-    """Batch norm by its running statistics, which are parameters: `moving_mean`, `moving_variance` (Keras' names).
+    """Batch norm (Ioffe and Szegedy, 2015) with Keras' names and defaults; also a stage of its own.
 
-    The statistics do not move; a phase that trains the stage moves `gamma` and `beta` alone.
+    The running statistics `moving_mean` and `moving_variance` are parameters beside `gamma` and `beta`. They normalise,
+    and do not move, unless `rows` is given, as `Chain.apply_training` does for the stages that a phase trains: then the
+    mean and the variance of these rows of the batch normalise (over all devices), and what the running statistics
+    become is put into the collection `statistics`: `momentum` times the old plus the rest times the batch's, whose
+    variance is divided by n as in Keras, not by n - 1 as in torch. Sums are in float32 whatever the compute dtype.
     """
 
     epsilon: float = 1e-3
     scale: bool = True
     dtype: DTypeLike = jnp.float32
+    momentum: float = 0.99
 
     @nn.compact
-    def __call__(self, x: Float[Array, "... c"]) -> Float[Array, "... c"]:
+    def __call__(
+        self, x: Float[Array, "n ... c"], *, train: bool = False, rows: Bool[Array, " n"] | None = None
+    ) -> Float[Array, "n ... c"]:
         shape = (x.shape[-1],)
         gamma = self.param("gamma", nn.initializers.ones, shape) if self.scale else jnp.ones(shape)
         beta = self.param("beta", nn.initializers.zeros, shape)
         mean = lax.stop_gradient(self.param("moving_mean", nn.initializers.zeros, shape))
         variance = lax.stop_gradient(self.param("moving_variance", nn.initializers.ones, shape))
+        if rows is not None:
+            values = x.astype(jnp.float32)
+            batch_mean, batch_variance = moments(values, rows)
+            for name, old, new in (("moving_mean", mean, batch_mean), ("moving_variance", variance, batch_variance)):
+                moved = self.momentum * old + (1 - self.momentum) * lax.stop_gradient(new)
+                # A batch of which nothing could be read says nothing.
+                self.put_variable("statistics", name, jnp.where(rows.any(), moved, old))
+            factor = lax.rsqrt(batch_variance + self.epsilon) * gamma
+            return ((values - batch_mean) * factor + beta).astype(self.dtype)
         factor = lax.rsqrt(variance + self.epsilon) * gamma
         offset = beta - mean * factor
         return x * factor.astype(self.dtype) + offset.astype(self.dtype)
+
+
+def moments(x: Float32[Array, "n ... c"], rows: Bool[Array, " n"]) -> tuple[Float32[Array, " c"], Float32[Array, " c"]]:
+    """Mean and variance (divided by n) of each channel over the marked rows and all positions; zeros without any."""
+    axes = tuple(range(x.ndim - 1))
+    marked = rows.reshape(-1, *(1 for _ in x.shape[1:]))
+    count = jnp.maximum(rows.sum(), 1).astype(x.dtype) * math.prod(x.shape[1:-1])
+    mean = jnp.where(marked, x, 0).sum(axes) / count
+    # Not the mean of the squares less the square of the mean: in float32 that cancels where the mean is large.
+    return mean, jnp.where(marked, jnp.square(x - mean), 0).sum(axes) / count
 
 
 class Kernel(nn.Module):

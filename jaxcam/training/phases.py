@@ -1,5 +1,6 @@
 """From a phase's description to what the loop needs: which stages move, the optimiser, the weights of the classes."""
 
+import fnmatch
 import math
 from collections.abc import Callable, Sequence
 
@@ -13,15 +14,28 @@ from jaxcam.classifier import Classifier
 from jaxcam.config import Phase
 from jaxcam.errors import UserError
 from jaxcam.networks import Chain
+from jaxcam.networks.layers import Dropout
 
 
 def trainable_stages(phase: Phase, chain: Chain, base: tuple[str, ...]) -> tuple[str, ...]:
-    """Names of the stages that move in this phase; `base` are the names of the stages below the head."""
-    if phase.trainable == "all":
+    """Names of the stages that move in this phase, in order; `base` are the names of the stages below the head."""
+    words = [word.strip() for word in phase.trainable.split(",")]
+    if words == ["all"]:
         return chain.names
-    if phase.trainable == "head":
-        return chain.names[len(base) :]
-    return chain.trainable_from(phase.trainable)
+    if len(words) == 1 and words[0] != "head" and not is_pattern(words[0]):
+        return chain.trainable_from(words[0])
+    chosen: set[str] = set()
+    for word in words:
+        found = chain.names[len(base) :] if word == "head" else fnmatch.filter(chain.names, word)
+        if not found:
+            raise UserError(f"no stage is called {word!r}; this network has: {', '.join(chain.names)}")
+        chosen.update(found)
+    return tuple(name for name in chain.names if name in chosen)
+
+
+def is_pattern(word: str) -> bool:
+    """Whether a word stands for several names."""
+    return any(sign in word for sign in "*?[")
 
 
 def check(phases: Sequence[Phase], classifier: Classifier) -> None:
@@ -29,26 +43,38 @@ def check(phases: Sequence[Phase], classifier: Classifier) -> None:
     for number, phase in enumerate(phases):
         stages = trainable_stages(phase, classifier.chain, classifier.network.base_names())
         if not any(name in classifier.params for name in stages):
-            raise UserError(f"phases.{number}.trainable: no stage from {phase.trainable!r} on has parameters")
+            several = "," in phase.trainable or is_pattern(phase.trainable)
+            which = f"{phase.trainable!r} stands for" if several else f"from {phase.trainable!r} on"
+            raise UserError(f"phases.{number}.trainable: no stage {which} has parameters")
         class_weights(phase, classifier.class_names, np.zeros(0, np.int32))
 
 
 def last_frozen(trainable: tuple[str, ...], chain: Chain) -> str | None:
-    """The stage whose output can be cached: the one before the first that moves; None if all move."""
-    first = chain.index(trainable[0])
+    """The stage whose output can be cached: the one before the first that moves or drops; None where it is the first.
+
+    Dropout acts in a training step whether the stages around it move or not, as in Keras.
+    """
+    first = next(i for i, (name, stage) in enumerate(chain.stages) if name in trainable or isinstance(stage, Dropout))
     return chain.names[first - 1] if first else None
 
 
 def learning_rates(phase: Phase, steps_per_epoch: int) -> optax.Schedule:
     """Learning rate by step of the phase."""
-    total = phase.epochs * steps_per_epoch
+    peak, total = phase.learning_rate, phase.epochs * steps_per_epoch
     warmup = min(round(phase.warmup_epochs * steps_per_epoch), total - 1)
-    if phase.schedule == "cosine":
-        start = 0.0 if warmup else phase.learning_rate
-        return promoting(optax.warmup_cosine_decay_schedule(start, phase.learning_rate, warmup, total))
+    rest = total - warmup
+    falling = rest / (1 if phase.schedule == "exponential" else 3)
+    every = falling if phase.decay_epochs is None else phase.decay_epochs * steps_per_epoch
+    after = {
+        "constant": lambda: optax.constant_schedule(peak),
+        "cosine": lambda: optax.cosine_decay_schedule(peak, rest),
+        "linear": lambda: optax.linear_schedule(peak, 0.0, rest),
+        "exponential": lambda: optax.exponential_decay(peak, every, phase.decay_rate),
+        "step": lambda: optax.exponential_decay(peak, every, phase.decay_rate, staircase=True),
+    }[phase.schedule]()
     if warmup:
-        return promoting(optax.linear_schedule(0.0, phase.learning_rate, warmup))
-    return optax.constant_schedule(phase.learning_rate)
+        after = optax.join_schedules([optax.linear_schedule(0.0, peak, warmup), after], [warmup])
+    return promoting(after)
 
 
 def optimiser(phase: Phase, steps_per_epoch: int) -> optax.GradientTransformation:
@@ -78,7 +104,7 @@ def promoting(function: Callable) -> Callable:
 
 def is_kernel(params):
     """Tree of booleans: True for kernels (two or more axes)."""
-    return {stage: {name: value.ndim > 1 for name, value in values.items()} for stage, values in params.items()}
+    return jax.tree.map(lambda value: value.ndim > 1, params)
 
 
 def class_weights(phase: Phase, class_names: tuple[str, ...], labels: Int32[np.ndarray, " n"]) -> Float32[Array, " k"]:

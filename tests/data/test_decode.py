@@ -350,14 +350,25 @@ def test_to_pixels_takes_files_images_and_arrays(tmp_path):
     mixed = to_pixels([path, scene(), np.asarray(scene())], settings())
     np.testing.assert_array_equal(mixed, np.stack([expected] * 3))
     assert to_pixels([], settings()).shape == (0, *SIZE, 3)
+    one = np.asarray(scene())
+    for images in (one, one.astype(np.float64), [one.astype(np.int64)], np.dstack([one, np.full(one.shape[:2], 255)])):
+        np.testing.assert_array_equal(to_pixels(images, settings()), expected[None])
+    np.testing.assert_array_equal(to_pixels(one / 255, settings(), value_range=(0, 1)), expected[None])
+    grey = one[..., 0]
+    for images in ([grey], [grey[..., None]], grey[None, ..., None]):
+        np.testing.assert_array_equal(to_pixels(images, settings()), reference(Image.fromarray(grey))[None])
 
 
 def test_to_pixels_names_what_is_wrong(tmp_path):
     with pytest.raises(UserError, match=r"missing\.png: No such file"):
         to_pixels([tmp_path / "missing.png"], settings())
-    for wrong in (np.zeros((2, 8, 8, 3), np.float32), np.zeros((8, 8, 3), np.uint8), [np.zeros((8, 8), np.uint8)]):
-        with pytest.raises(UserError, match="uint8 arrays"):
+    for wrong in (np.zeros((2, 3, 8, 8), np.uint8), np.zeros((9, 8, 8), np.uint8), np.zeros(9, np.uint8), ["a", 1], 7):
+        with pytest.raises(UserError, match=r"uint8 arrays|No such file|pictures are \(h, w, 3\)"):
             to_pixels(wrong, settings())
+    with pytest.raises(
+        UserError, match=r"image 1: got a float64 array with values 0 to 0.998: it looks divided by 255"
+    ):
+        to_pixels([scene(), np.asarray(scene()) / 255.5], settings())
 
 
 def test_real_pictures_with_constant_alpha():

@@ -14,18 +14,19 @@ from jaxcam.config import Phase
 from jaxcam.errors import UserError
 from jaxcam.progress import Progress
 from jaxcam.training.command import train
-from jaxcam.training.loop import last_state
+from jaxcam.training.resume import last_place
 
-RESULTS = ("config.json", "history.jsonl", "history.png", "predictions", "classifier")
+RESULTS = ("config.json", "history.jsonl", "history.png", "phases.json", "predictions", "classifier")
 QUIET = Progress(quiet=True)
 
 # Each entry kills the run that goes on where the one before was killed; epochs 1 to 3 and 4 to 5 are the two phases.
 MOMENTS = (
     "os.rename .config.json.part 1",  # at the very start
-    "os.mkdir params.orbax-checkpoint-tmp 1",  # the first checkpoint, half-written
+    "os.mkdir 1.orbax-checkpoint-tmp/params 1",  # the first checkpoint, half-written
     "os.rename 1.orbax-checkpoint-tmp' 1",  # written, not yet in place
     "open history.jsonl 3",  # before the third line; the second checkpoint may be on its way
-    "os.rmdir checkpoints/1 1",  # while an old checkpoint is removed
+    "os.rename 2/.checksums.json.part 1",  # in place, but its checksums are not
+    "os.rmdir removed-1 1",  # while an old checkpoint is removed
     "open timings.jsonl 1",  # inside the second phase, or just before it
     "os.rename params.safetensors.part 1",  # after the last epoch, before the classifier stands
     "os.rename classifier.json.part 1",
@@ -49,14 +50,19 @@ def test_a_run_that_was_killed_again_and_again_equals_an_uninterrupted_one(shell
 
     def last(folder):
         with Checkpoints(folder / "checkpoints") as checkpoints:
-            return checkpoints.steps, last_state(checkpoints, jaxcam.load(folder), config)
+            return checkpoints.steps, last_place(checkpoints, jaxcam.load(folder), config)
 
-    (steps, state), (_, other) = last(run), last(trained)
+    (steps, place), (_, other) = last(run), last(trained)
     assert steps == [4, 5]
-    assert state[0] == {"phase": 1, "epoch": 2, "step": 6}
-    jax.tree.map(np.testing.assert_array_equal, state, other)
+    assert {key: place.loop[key] for key in ("phase", "epoch", "step", "done")} == {
+        "phase": 1,
+        "epoch": 2,
+        "step": 6,
+        "done": 1,
+    }
+    jax.tree.map(np.testing.assert_array_equal, tuple(place), tuple(other))
     # The state was written in the background while the next step could overwrite its buffers.
-    jax.tree.map(np.testing.assert_array_equal, state[1], dict(jaxcam.load(run).params))
+    jax.tree.map(np.testing.assert_array_equal, place.params, dict(jaxcam.load(run).params))
 
 
 def test_a_finished_run_is_not_touched_again(trained, config, capsys):

@@ -11,7 +11,7 @@ from jaxcam.errors import UserError
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
-from jaxcam.training.inputs import Cached, Streamed, gather, input_shape
+from jaxcam.training.inputs import Cached, Streamed, filled, gather, in_order, input_leaf, shuffled
 from jaxcam.training.start import initial_classifier
 
 QUIET = Progress(quiet=True)
@@ -33,9 +33,13 @@ def gathered(classifier, images, start, gib=1.0):
     return gather(classifier, images, start, cache_gib=gib, progress=QUIET, batch_size=4)
 
 
+def table_of(order, size):
+    return filled([np.asarray(order[first : first + size]) for first in range(0, len(order), size)], size)
+
+
 def rows_of(inputs, order, size):
     """All masked-in rows of an epoch, joined; every batch has one size."""
-    batches = list(inputs.epoch(np.asarray(order), size))
+    batches = list(inputs.epoch(table_of(order, size)))
     assert {batch.inputs.shape[0] for batch in batches} == {size + size % 2}  # two devices
     return tuple(
         np.concatenate([part[batch.mask] for batch, part in zip(batches, parts, strict=True)])
@@ -60,7 +64,7 @@ def test_pictures_in_memory_equal_pictures_decoded_anew(classifier, images):
 def test_features_are_the_frozen_base_of_the_pictures(classifier, images):
     features, _ = gathered(classifier, images, "pool3")
     pictures, _ = gathered(classifier, images, None)
-    assert features.values.shape[1:] == input_shape(classifier, "pool3") == (4, 5, 8)
+    assert features.values.shape[1:] == input_leaf(classifier, "pool3").shape == (4, 5, 8)
     np.testing.assert_array_equal(features.labels, pictures.labels)
     direct = classifier.apply(classifier.params, jnp.asarray(pictures.values), stop="pool3")
     np.testing.assert_allclose(features.values, direct, rtol=1e-4, atol=1e-5)
@@ -76,7 +80,7 @@ def test_unreadable_pictures_are_left_out_and_named(classifier, images):
     np.testing.assert_array_equal(cached.labels, np.delete(images.labels, row))
 
     streamed, _ = gathered(classifier, images, None, gib=0.0)
-    batches = list(streamed.epoch(np.arange(len(images)), 4))
+    batches = list(streamed.epoch(in_order(len(images), 4)))
     assert sum(int(batch.mask.sum()) for batch in batches) == len(images) - 1
     assert not batches[row // 4].mask[row % 4]
     assert streamed.unreadable == dict(errors)
@@ -104,3 +108,20 @@ def test_a_set_without_a_readable_picture_is_refused(classifier, images):
     only = images.subset([row for row in range(len(images)) if images.paths[row].endswith("cut.png")])
     with pytest.raises(UserError, match=r"no readable picture in .*: star/cut.png: "):
         gathered(classifier, only, None)
+
+
+def test_passes_follow_each_other_whatever_the_length_of_an_epoch():
+    orders = [np.random.default_rng(number).permutation(7) for number in range(9)]
+
+    def rows(epoch, steps):
+        return shuffled(7, 3, epoch=epoch, steps=steps, order=lambda number: orders[number])
+
+    whole = np.concatenate([rows(epoch, 3) for epoch in range(8)])
+    assert whole.shape == (24, 4)  # two devices
+    for number in range(8):
+        lines = whole[3 * number : 3 * number + 3]
+        np.testing.assert_array_equal(lines[lines >= 0], orders[number])
+        assert (lines >= 0).sum(1).tolist() == [3, 3, 1]
+    for steps in (1, 2, 5, 8):
+        again = np.concatenate([rows(epoch, steps) for epoch in range(24 // steps)])
+        np.testing.assert_array_equal(again, whole[: len(again)])

@@ -1,7 +1,9 @@
 """The training loop on two devices: history, phases, weights, warnings, resume."""
 
 import json
+import math
 import shutil
+import sys
 from dataclasses import replace
 
 import jax
@@ -17,9 +19,13 @@ from jaxcam.evaluation import predict_set
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
-from jaxcam.training.loop import PhaseRun, cut_history, fit
+from jaxcam.training.history import cut_history
+from jaxcam.training.loop import fit
+from jaxcam.training.phase_run import PhaseRun
 from jaxcam.training.start import image_sets, initial_classifier
+from jaxcam.training.stopping import Best, outcomes
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 QUIET = Progress(quiet=True)
 FIRST = Phase(epochs=2, batch_size=8, learning_rate=1e-2)
 ONE = replace(FIRST, epochs=1)
@@ -59,13 +65,16 @@ def whole(classifier, sets, tmp_path_factory):
 
 def test_history_has_a_line_for_each_epoch(whole):
     records = history(whole[2])
-    keys = "phase epoch step train_loss train_accuracy valid_loss valid_accuracy valid_logit_spread learning_rate"
-    assert [list(record) for record in records] == [keys.split()] * 4
+    train = "train_loss train_accuracy train_balanced_accuracy train_gradient_norm"
+    valid = "valid_loss valid_accuracy valid_balanced_accuracy valid_logit_spread"
+    assert [list(record) for record in records] == [f"phase epoch step {train} {valid} learning_rate".split()] * 4
     assert [(r["phase"], r["epoch"], r["step"]) for r in records] == [(0, 1, 3), (0, 2, 6), (1, 1, 4), (1, 2, 8)]
     rates = [record["learning_rate"] for record in records]
     np.testing.assert_allclose(rates, [0.01, 0.01, *(0.0005 * (1 + np.cos(np.pi * np.array([3, 7]) / 8)))], rtol=1e-5)
     timings = [json.loads(line) for line in (whole[2] / "timings.jsonl").read_text().splitlines()]
     assert [(t["phase"], t["epoch"]) for t in timings] == [(0, 1), (0, 2), (1, 1), (1, 2)]
+    assert ["compile_seconds" in t for t in timings] == [True, False, True, False]
+    assert all(t["images_per_second"] > 0 and t["waiting_seconds"] >= 0 for t in timings)
 
 
 def test_the_history_is_about_the_classifier_that_is_returned(whole, sets):
@@ -120,7 +129,7 @@ def test_a_run_whose_classes_have_changed_is_not_continued(whole, sets):
     fewer = {name: value[..., :2] for name, value in initial.params["conv_last"].items()}
     network, params = replace(initial.network, classes=2), {**initial.params, "conv_last": fewer}
     other = Classifier(network, params, initial.preprocessing, CLASSES[:2])
-    with pytest.raises(UserError, match="checkpoint 4 does not fit: it is of other classes"):
+    with pytest.raises(UserError, match=r"class_names: \['checks', 'red_disc', 'star'\] -> \['checks', 'red_disc'\]"):
         fitted(other, CONFIG, sets, run)
 
 
@@ -154,7 +163,7 @@ def test_a_dead_head_is_told(classifier, sets, tmp_path, capsys):
 def test_a_loss_that_is_no_number_ends_the_training(classifier, sets, tmp_path):
     config = replace(CONFIG, phases=(replace(FIRST, optimiser="sgd", learning_rate=1e30),))
     with pytest.raises(
-        UserError, match=r"training diverged: the loss is (nan|inf) after epoch 1 of phase 1; give a sm"
+        UserError, match=r"training diverged: the loss is (nan|inf) at step \d, in epoch 1 of phase 1; give a sm"
     ):
         fitted(classifier, config, sets, tmp_path)
 
@@ -170,29 +179,111 @@ def test_pictures_that_all_turn_out_unreadable_end_the_training(classifier, sets
         fitted(classifier, config, {"train": sets["train"], "valid": broken}, tmp_path / "run")
 
 
-class Watched:
-    """Inputs that note in which order they were asked for."""
-
-    def __init__(self, inputs):
-        self.inputs, self.orders = inputs, []
-
-    def epoch(self, order, size):
-        self.orders.append(order.tolist())
-        return self.inputs.epoch(order, size)
-
-    def __len__(self):
-        return len(self.inputs)
-
-
 def test_every_epoch_has_its_own_order_of_all_pictures(classifier, sets):
     job = PhaseRun(classifier, replace(CONFIG, phases=(FIRST,)), 0, sets["train"], sets["valid"], QUIET)
-    job.train = Watched(job.train)
-    state = job.state(None, 0)
-    for epoch in range(2):
-        state, _ = job.epoch(state, epoch)
-    first, second = job.train.orders
+    first, second = (table[table >= 0].tolist() for table in (job.training_table(0), job.training_table(1)))
     assert sorted(first) == sorted(second) == list(range(18))
     assert first != second
+
+
+STOPPING = Phase(
+    trainable="norm2,head", epochs=7, batch_size=8, learning_rate=0.3, optimiser="sgd", steps=2, early_stopping=2,
+    keep="best", monitor="valid_accuracy", label_smoothing=0.1, schedule="step",
+)  # fmt: skip
+NORMED = replace(
+    CONFIG,
+    network=Network(name="alexnet", width=1 / 32, weights="none", base_end="norm2", head=Head(kind="cam")),
+    preprocessing=Preprocessing.named("tf", size=(64, 60)),
+    phases=(STOPPING, replace(STOPPING, trainable="all", epochs=3, learning_rate=1e-2, keep="last")),
+)
+
+
+@pytest.fixture(scope="module")
+def stopped(sets, tmp_path_factory):
+    """A run with batch norm, early stopping and best parameters; and what was said."""
+    lines, run = [], tmp_path_factory.mktemp("stopped") / "run"
+    started = initial_classifier(NORMED, CLASSES)
+    return started, fitted(started, NORMED, sets, run, progress=Heard(lines)), run, lines
+
+
+class Heard(Progress):
+    """Keeps what is said."""
+
+    def __init__(self, lines):
+        object.__setattr__(self, "quiet", True)
+        object.__setattr__(self, "lines", lines)
+
+    def say(self, line):
+        self.lines.append(line)
+
+
+def test_a_phase_stops_where_nothing_gets_better_and_hands_on_its_best(stopped, sets):
+    initial, final, run, lines = stopped
+    records = [record for record in history(run) if record["phase"] == 0]
+    values = [record["valid_accuracy"] for record in records]
+    best = int(np.argmax(values)) + 1
+    assert len(records) == min(best + 2, 7) < 7
+    assert f"phase 1 ends after epoch {len(records)}: no better valid_accuracy since epoch {best}" in lines
+    assert f"phase 1 keeps epoch {best} (valid_accuracy {values[best - 1]:.4f})" in lines
+    facts = outcomes(history(run), NORMED.phases)
+    assert facts[0] == {
+        "phase": 0, "epochs": best + 2, "stopped_early": True, "kept_epoch": best, "monitor": "valid_accuracy",
+        "best_epoch": best, "best_value": values[best - 1],
+    }  # fmt: skip
+    # What the second phase began with is what the first one judged in its best epoch, running statistics included.
+    handed = replace(initial, params=best_of_first_phase(initial, sets, best))
+    assert predict_set(handed, sets["valid"], progress=QUIET).accuracy == pytest.approx(values[best - 1])
+    begun = PhaseRun(replace(final, params=handed.params), NORMED, 1, sets["train"], sets["valid"], QUIET)
+    _, first, _ = begun.epoch(begun.state(), 0)
+    assert first == history(run)[len(records)]
+
+
+def best_of_first_phase(initial, sets, epochs):
+    """The parameters after so many epochs, computed once more."""
+    job = PhaseRun(initial, NORMED, 0, sets["train"], sets["valid"], QUIET)
+    state = job.state()
+    for epoch in range(epochs):
+        state, *_ = job.epoch(state, epoch)
+    return {**initial.params, **jax.device_get(state.params)}
+
+
+def test_batch_norm_moves_with_its_stage_alone(stopped, sets):
+    initial, *_ = stopped
+    after = best_of_first_phase(initial, sets, 1)
+    for name in ("moving_mean", "moving_variance"):
+        np.testing.assert_array_equal(after["norm1"][name], initial.params["norm1"][name])
+        assert (np.asarray(after["norm2"][name]) != np.asarray(initial.params["norm2"][name])).all()
+
+
+@pytest.mark.parametrize("kept_steps", [1, 3])
+def test_stopping_and_best_parameters_survive_a_kill(stopped, sets, tmp_path, kept_steps):
+    """Killed after any of the checkpoints: the same bytes of history, the same parameters."""
+    initial, final, run, _ = stopped
+    killed = tmp_path / "run"
+    interrupted_after(kept_steps, initial, sets, killed)
+    again = fitted(initial, NORMED, sets, killed)
+    jax.tree.map(np.testing.assert_array_equal, dict(final.params), dict(again.params))
+    assert tree(killed, "history.jsonl") == tree(run, "history.jsonl")
+
+
+def interrupted_after(saves, initial, sets, run):
+    """Train until so many checkpoints were begun, then stop as a kill would."""
+
+    class Killed(BaseException):
+        pass
+
+    count = 0
+
+    def hook(event, arguments):
+        nonlocal count
+        if event == "open" and count < saves and str(arguments[0]).endswith("timings.jsonl") and arguments[1] == "a":
+            count += 1
+            if count == saves:
+                raise Killed
+
+    sys.addaudithook(hook)
+    with pytest.raises(Killed):
+        fitted(initial, NORMED, sets, run)
 
 
 def test_the_history_is_cut_at_the_checkpoint(tmp_path):
@@ -202,3 +293,21 @@ def test_the_history_is_cut_at_the_checkpoint(tmp_path):
         cut_history(tmp_path / "history.jsonl", dict(zip(("phase", "epoch"), place, strict=True)))
         assert (tmp_path / "history.jsonl").read_text() == "".join(lines[:kept])
     cut_history(tmp_path / "absent.jsonl", {"phase": 0, "epoch": 0})
+
+
+@pytest.mark.parametrize(
+    ("monitor", "values", "best", "stops"),
+    [
+        ("valid_loss", [3.0, 2.0, 2.0, 2.5], 2, 4),
+        ("valid_loss", [1.0, 2.0, 3.0], 1, 3),
+        ("valid_accuracy", [0.5, 0.4, 0.6, 0.6, 0.6], 3, 5),
+        ("valid_loss", [math.nan, 2.0, math.inf, 1.0], 4, None),
+        ("valid_balanced_accuracy", [math.nan, math.nan, math.nan], 0, 2),
+    ],
+)
+def test_the_best_epoch_and_the_last(monitor, values, best, stops):
+    phase, found, ended = Phase(monitor=monitor, early_stopping=2), Best(), None
+    for epoch, value in enumerate(values, start=1):
+        found = found.after(phase, {"epoch": epoch, monitor: value})
+        ended = ended or (epoch if found.stops(phase, epoch) else None)
+    assert (found.epoch, ended) == (best, stops)

@@ -31,6 +31,31 @@ def test_trainable_stages_and_the_last_frozen_one(trainable, first, frozen):
     assert phases.last_frozen(stages, CHAIN) == frozen
 
 
+@pytest.mark.parametrize(
+    ("trainable", "expected"),
+    [
+        ("block5_*", ("block5_conv1", "block5_conv2", "block5_conv3")),
+        ("block5_conv?, conv_last", ("block5_conv1", "block5_conv2", "block5_conv3", "conv_last")),
+        ("head,block1_conv1", ("block1_conv1", "conv_last", "gap")),
+        ("block1_conv1,", None),
+        ("block6_*", None),
+        ("conv_last,block9", None),
+    ],
+)
+def test_patterns_stand_for_exactly_their_stages(trainable, expected):
+    if expected is None:
+        with pytest.raises(UserError, match=r"no stage is called '.*'; this network has: block1_conv1, "):
+            phases.trainable_stages(Phase(trainable=trainable), CHAIN, BASE)
+    else:
+        assert phases.trainable_stages(Phase(trainable=trainable), CHAIN, BASE) == expected
+
+
+def test_features_behind_dropout_are_not_kept():
+    chain = NetworkSpec(name="alexnet", width=1 / 32, classes=3, input_size=(67, 67)).chain()
+    assert phases.last_frozen(("predictions",), chain) == "dense_1"
+    assert phases.last_frozen(("norm1", "predictions"), chain) == "conv1"
+
+
 def rates(phase, steps):
     schedule = phases.learning_rates(phase, steps)
     return [float(schedule(jnp.asarray(step, jnp.int32))) for step in range(phase.epochs * steps + 1)]
@@ -44,6 +69,20 @@ def test_learning_rates_are_constant_warmed_up_or_cosine():
     np.testing.assert_allclose(cosine, 0.4 * (1 + np.cos(np.pi * np.arange(5) / 4)), atol=1e-7)
     both = rates(Phase(epochs=3, learning_rate=0.8, schedule="cosine", warmup_epochs=1.0), 2)
     np.testing.assert_allclose(both, [0, 0.4, 0.8, *0.4 * (1 + np.cos(np.pi * np.arange(1, 5) / 4))], atol=1e-7)
+
+
+def test_learning_rates_fall_in_a_line_by_a_factor_or_in_steps():
+    at = np.arange(7)
+    line = rates(Phase(epochs=3, learning_rate=0.6, schedule="linear"), 2)
+    np.testing.assert_allclose(line, 0.6 * (1 - at / 6), atol=1e-7)
+    falls = rates(Phase(epochs=3, learning_rate=0.6, schedule="exponential", decay_rate=0.5), 2)
+    np.testing.assert_allclose(falls, 0.6 * 0.5 ** (at / 6), rtol=1e-5)
+    each = rates(Phase(epochs=3, learning_rate=0.6, schedule="exponential", decay_rate=0.5, decay_epochs=1.0), 2)
+    np.testing.assert_allclose(each, 0.6 * 0.5 ** (at / 2), rtol=1e-5)
+    steps = rates(Phase(epochs=3, learning_rate=0.6, schedule="step"), 2)
+    np.testing.assert_allclose(steps, 0.6 * 0.1 ** (at // 2), rtol=1e-5)
+    warm = rates(Phase(epochs=3, learning_rate=0.6, schedule="step", decay_epochs=0.5, warmup_epochs=1.0), 2)
+    np.testing.assert_allclose(warm, [0, 0.3, 0.6, 0.06, 0.006, 0.0006, 0.00006], rtol=1e-5, atol=1e-9)
 
 
 def test_a_warm_up_that_is_rounded_to_the_whole_phase_still_ends_inside():
@@ -91,6 +130,11 @@ def test_decay_pulls_kernels_and_leaves_biases():
     decayed = descend(Phase(optimiser="sgd", learning_rate=0.1, weight_decay=0.5), GRADIENTS[:1])[0]
     np.testing.assert_array_equal(plain["bias"], decayed["bias"])
     np.testing.assert_allclose(decayed["kernel"], plain["kernel"] - 0.1 * 0.5 * np.array([[1.0, -2.0]]), rtol=1e-6)
+
+
+def test_decay_reaches_into_blocks():
+    params = {"block": {"1": {"conv": {"kernel": jnp.ones((1, 1))}, "norm": {"gamma": jnp.ones(1)}}}}
+    assert phases.is_kernel(params) == {"block": {"1": {"conv": {"kernel": True}, "norm": {"gamma": False}}}}
 
 
 def test_clipping_bounds_the_norm_of_the_whole_gradient():

@@ -21,7 +21,8 @@ from jaxcam.evaluation import predict_set, summary
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
-from jaxcam.report.gallery import gallery
+from jaxcam.report.cards import in_blocks
+from jaxcam.report.gallery import chosen
 from jaxcam.report.gather import read_run
 from jaxcam.runs import open_sets
 from jaxcam.training.command import train
@@ -115,15 +116,20 @@ def test_sets_of_every_kind_are_opened_by_name(runs, place):
         open_sets(place / "none", place / "prepared", None)
 
 
+def shown_cards(run):
+    made = chosen(run.splits[:1], None)[0]
+    return made, [card for block in in_blocks(run, made.split, made.rows, width=64) for card in block]
+
+
 def test_the_report_shows_pictures_of_every_kind(runs):
     shown = {}
     for name in ("pictures", "pictures.csv", "prepared"):
         run = read_run(runs / name)
-        made = gallery(run, run.splits[0])
-        assert len(made.cards) == 6
-        assert all(card.photo for card in made.cards)
+        made, cards = shown_cards(run)
+        assert len(cards) == 6
+        assert all(card.photo for card in cards)
         assert [path.rpartition("/")[2] for path, _ in made.unreadable] == ["cut.png"]
-        shown[name] = {card.path.removeprefix("Valid/"): card.photo for card in made.cards}
+        shown[name] = {made.split.paths[card.row].removeprefix("Valid/"): card.photo for card in cards}
     assert shown["pictures"] == shown["pictures.csv"]  # the files; of a prepared set it is what the network saw
     assert shown["pictures"].keys() == shown["prepared"].keys()
 
@@ -138,7 +144,7 @@ def test_a_run_knows_its_pictures_in_every_working_directory(place, tmp_path, mo
     assert {name: len(images) for name, images in sets.items()} == {"train": 13, "valid": 7}
     assert predict_set(classifier, sets["valid"], progress=QUIET).readable.shape == (6,)
     run = read_run(tmp_path / "run")
-    assert all(card.photo for card in gallery(run, run.splits[0]).cards)
+    assert all(card.photo for card in shown_cards(run)[1])
     # Everything moved: what the config says may still lead there.
     shutil.move(tmp_path / "work", tmp_path / "elsewhere")
     with pytest.raises(UserError, match="no folder set"):

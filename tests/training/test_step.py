@@ -10,9 +10,10 @@ from jaxcam import devices, networks
 from jaxcam.config import Phase
 from jaxcam.networks import Head, split_params
 from jaxcam.training import phases
-from jaxcam.training.step import Sums, TrainState, make_eval_step, make_train_step
+from jaxcam.training.step import Sums, TrainState, losses_of, make_eval_step, make_train_step
 
 CLASSES = 3
+HEAD = ("dense_1", "predictions")
 KEY = jax.random.key(0)
 SGD = optax.sgd(0.1, momentum=0.9)
 
@@ -26,7 +27,7 @@ def net():
 @pytest.fixture(scope="module")
 def forward(net):
     chain, _ = net
-    return lambda params, x, *, train, key: chain.apply(params, x, train=train, key=key)
+    return lambda params, x, *, rows, key: chain.apply_training(params, x, trained=HEAD, rows=rows, key=key)
 
 
 @pytest.fixture(scope="module")
@@ -46,10 +47,9 @@ def start(net, trainable, optimiser=SGD):
     """A fresh state, the sums, and the frozen parameters."""
     moving, frozen = split_params(net[1], trainable)
     moving = jax.tree.map(jnp.array, moving)
-    return TrainState(moving, optimiser.init(moving), jnp.zeros((), jnp.int32)), Sums.zero(CLASSES), frozen
+    return TrainState(moving, {}, optimiser.init(moving), jnp.zeros((), jnp.int32)), Sums.zero(CLASSES), frozen
 
 
-HEAD = ("dense_1", "predictions")
 ONES = jnp.ones(CLASSES)
 
 
@@ -59,7 +59,7 @@ def test_only_the_trainable_parameters_have_a_gradient_and_move(net, step, batch
     moments = {path[-2].key for path, _ in jax.tree.leaves_with_path(state.opt_state)}
     assert moments == set(HEAD)
     for _ in range(2):
-        state, sums = step(state, sums, frozen, *batch, ONES)
+        state, sums, _ = step(state, sums, frozen, *batch, ONES)
     assert int(state.step) == 2
     jax.tree.map(np.testing.assert_array_equal, before, frozen)
     moved = jax.tree.map(
@@ -87,17 +87,20 @@ def test_class_weights_are_keras_own(net, forward, batch):
     plain = make_train_step(forward, optax.sgd(1.0), seed_key=KEY)
     state, sums, frozen = start(net, HEAD, optax.sgd(1.0))
     old = jax.tree.map(np.array, state.trainable)
-    new, sums = plain(state, sums, frozen, images, labels, mask, weights)
+    new, sums, mean = plain(state, sums, frozen, images, labels, mask, weights)
 
     def keras(trainable):
-        logits = forward({**frozen, **trainable}, jnp.asarray(images), train=True, key=jax.random.fold_in(KEY, 0))[:6]
+        params, key = {**frozen, **trainable}, jax.random.fold_in(KEY, 0)
+        logits = forward(params, jnp.asarray(images), rows=jnp.asarray(mask), key=key)[0][:6]
         shares = jax.nn.softmax(logits)[jnp.arange(6), labels[:6]]
         return -(weights[labels[:6]] * jnp.log(shares)).sum() / 6
 
     value, gradient = jax.value_and_grad(keras)(jax.tree.map(jnp.asarray, old))
     expected = jax.tree.map(lambda a, g: a - np.asarray(g), old, gradient)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-6), new.trainable, expected)
-    np.testing.assert_allclose(float(sums.loss) / 6, value, rtol=1e-5)
+    np.testing.assert_allclose([float(sums.loss) / 6, float(mean)], value, rtol=1e-5)
+    squares = [np.square(leaf).sum() for leaf in jax.tree.leaves(gradient)]
+    np.testing.assert_allclose(sums.numbers()["gradient_norm"], np.sqrt(sum(squares)), rtol=1e-5)
 
 
 def test_a_class_weight_counts_with_a_batch_of_one(net, step, batch):
@@ -107,7 +110,7 @@ def test_a_class_weight_counts_with_a_batch_of_one(net, step, batch):
     for factor in (1.0, 5.0):
         state, sums, frozen = start(net, HEAD)
         old = np.array(state.trainable["predictions"]["bias"])
-        new, _ = step(state, sums, frozen, *single, factor * ONES)
+        new, *_ = step(state, sums, frozen, *single, factor * ONES)
         moves.append(np.asarray(new.trainable["predictions"]["bias"]) - old)
     np.testing.assert_allclose(moves[1], 5 * moves[0], rtol=1e-5)
 
@@ -116,7 +119,7 @@ def test_dropout_is_drawn_anew_in_every_step_and_from_the_step_alone(net, step, 
     losses = []
     for number in (0, 0, 1):
         state, sums, frozen = start(net, HEAD)
-        _, sums = step(state._replace(step=jnp.asarray(number, jnp.int32)), sums, frozen, *batch, ONES)
+        _, sums, _ = step(state._replace(step=jnp.asarray(number, jnp.int32)), sums, frozen, *batch, ONES)
         losses.append(float(sums.loss))
     assert losses[0] == losses[1] != losses[2]
 
@@ -128,46 +131,75 @@ def test_two_devices_equal_one(net, step, batch):
         state, sums, frozen = jax.tree.map(copy, start(net, HEAD))
         for _ in range(3):
             inputs = jax.tree.map(place, batch)
-            state, sums = step(state, sums, frozen, *inputs, ONES)
+            state, sums, _ = step(state, sums, frozen, *inputs, ONES)
         assert len(inputs[0].sharding.device_set) == len(state.step.sharding.device_set) == 1 + len(results)
         results.append((state, sums))
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-5, atol=1e-5), *results)
 
 
-def test_sums_are_over_the_masked_images_only(net, forward, batch):
+def test_sums_are_over_the_masked_images_only(net, batch):
+    from sklearn.metrics import balanced_accuracy_score
+
     images, labels, mask = batch
-    evaluate = make_eval_step(forward)
-    sums, logits = evaluate(net[1], Sums.zero(CLASSES), images, labels, mask)
-    sums, _ = evaluate(net[1], sums, images[:, ::-1], labels, np.arange(8) == 2)
-    other = np.asarray(forward(net[1], jnp.asarray(images[2:3, ::-1]), train=False, key=None))
-    kept, right = np.concatenate([np.asarray(logits)[:6], other]), np.append(labels[:6], labels[2])
+    chain, params = net
+    evaluate = make_eval_step(chain.apply)
+    sums = evaluate(params, Sums.zero(CLASSES), images, labels, mask)
+    sums = evaluate(params, sums, images[:, ::-1], labels, np.arange(8) == 2)
+    kept = np.asarray(chain.apply(params, jnp.concatenate([images[:6], images[2:3, ::-1]])))
+    right = np.append(labels[:6], labels[2])
     losses = np.log(np.exp(kept).sum(1)) - kept[np.arange(7), right]
     numbers = sums.numbers()
     np.testing.assert_allclose(numbers["loss"], losses.mean(), rtol=1e-5)
     np.testing.assert_allclose(numbers["accuracy"], (kept.argmax(1) == right).mean(), rtol=1e-6)
+    np.testing.assert_allclose(numbers["balanced_accuracy"], balanced_accuracy_score(right, kept.argmax(1)), rtol=1e-6)
     np.testing.assert_allclose(numbers["logit_spread"], np.ptp(kept, axis=0).max(), rtol=1e-5)
+    assert "gradient_norm" not in numbers
     assert all(np.isnan(value) for value in Sums.zero(CLASSES).numbers().values())
 
 
-def test_the_spread_of_equal_logits_is_exactly_zero(net, forward, batch):
+def test_a_class_that_was_not_seen_does_not_enter_the_balanced_accuracy(net, batch):
+    images, _, mask = batch
+    chain, params = net
+    biased = {**params, "predictions": {"kernel": jnp.zeros((6, 3)), "bias": jnp.array([1.0, 0.0, 0.0])}}
+    sums = make_eval_step(chain.apply)(biased, Sums.zero(CLASSES), images, np.array([0, 0, 0, 2, 0, 0, 1, 1]), mask)
+    numbers = sums.numbers()
+    np.testing.assert_allclose([numbers["accuracy"], numbers["balanced_accuracy"]], [5 / 6, 1 / 2], rtol=1e-6)
+
+
+def test_the_spread_of_equal_logits_is_exactly_zero(net, batch):
     images, labels, mask = batch
-    dead = {**net[1], "predictions": {"kernel": jnp.zeros((6, 3)), "bias": jnp.array([0.1, -7.3, 1e3])}}
-    sums, _ = make_eval_step(forward)(dead, Sums.zero(CLASSES), images, labels, mask)
-    assert sums.numbers()["logit_spread"] == 0
+    chain, params = net
+    dead = {**params, "predictions": {"kernel": jnp.zeros((6, 3)), "bias": jnp.array([0.1, -7.3, 1e3])}}
+    assert make_eval_step(chain.apply)(dead, Sums.zero(CLASSES), images, labels, mask).numbers()["logit_spread"] == 0
+
+
+@pytest.mark.peers
+def test_label_smoothing_is_keras_own(batch):
+    import keras
+
+    logits = np.random.default_rng(1).normal(size=(8, 4)).astype(np.float32)
+    labels, weights = np.array([0, 1, 2, 3, 0, 1, 2, 3], np.int32), np.array([1.0, 2.0, 0.5, 0.0], np.float32)
+    loss = keras.losses.CategoricalCrossentropy(from_logits=True, label_smoothing=0.1, reduction=None)
+    theirs = np.asarray(loss(np.eye(4, dtype=np.float32)[labels], logits)) * weights[labels]
+    ours = losses_of(jnp.asarray(logits), jnp.asarray(labels), jnp.asarray(weights), 0.1)
+    np.testing.assert_allclose(ours, theirs, rtol=1e-5, atol=1e-6)
 
 
 @pytest.mark.parametrize(("trainable", "low", "high"), [("conv_last", 1.0, 1.05), ("block5_conv1", 1.1, 1.2)])
 def test_a_step_costs_little_more_than_what_it_trains(trainable, low, high):
+    """Although the step sums the gradient's norm."""
     spec = networks.NetworkSpec(name="vgg16", classes=2, head=Head(kind="cam"), base_end="block5_conv3")
     chain = spec.chain()
     params = chain.abstract((1, 224, 224, 3))
     moving, frozen = split_params(params, chain.trainable_from(trainable))
     optimiser = phases.optimiser(Phase(), 1)
-    state = TrainState(moving, jax.eval_shape(optimiser.init, moving), jax.ShapeDtypeStruct((), jnp.int32))
+    state = TrainState(moving, {}, jax.eval_shape(optimiser.init, moving), jax.ShapeDtypeStruct((), jnp.int32))
     sums = jax.eval_shape(lambda: Sums.zero(2))
     images = jax.ShapeDtypeStruct((4, 224, 224, 3), jnp.float32)
     labels, mask = jax.ShapeDtypeStruct((4,), jnp.int32), jax.ShapeDtypeStruct((4,), bool)
-    forward = lambda params, x, *, train, key: chain.apply(params, x, train=train, key=key)
+    forward = lambda params, x, *, rows, key: chain.apply_training(
+        params, x, trained=chain.trainable_from(trainable), rows=rows, key=key
+    )
     step = make_train_step(forward, optimiser, seed_key=KEY)
 
     def flops(function, *arguments):

@@ -13,6 +13,8 @@ from typing import Literal
 import numpy as np
 from jaxtyping import Float, Int, Num, UInt8
 
+from jaxcam.data.scan.areas import class_areas
+
 FEWEST = 8
 """pictures that a class needs to take part: fewer are told apart by chance"""
 _CHANCE = 0.01
@@ -71,7 +73,7 @@ def properties(
     rows, codes, names = _chosen(labels, class_names, most, seed)
     if len(names) < 2:
         return []
-    own = np.arange(len(rows)) if groups is None else _as_groups(groups[rows])
+    own = np.arange(len(rows)) if groups is None else as_groups(groups[rows])
     tests = len(numbers) + len(words)
     found = []
     for name, values in numbers.items():
@@ -107,22 +109,28 @@ def thumbnail_properties(
         return []
     tiny = np.sort(rows)
     order = np.argsort(np.argsort(rows))
-    small = np.asarray(colour[tiny])[order].astype(np.float32)
-    own = np.arange(len(rows)) if groups is None else _as_groups(groups[rows])
-    grey = small.reshape(-1, 8, 2, 8, 2, 3).mean(axis=(2, 4, 5))
-    ring = np.ones((8, 8), bool)
-    ring[1:-1, 1:-1] = False
-    looks = {
-        "8x8 grey thumbnail": grey.reshape(len(rows), -1),
-        "border of the thumbnail": grey[:, ring],
-        "four corners": small[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(rows), -1),
-        "mean colour": small.mean(axis=(1, 2)),
-    }
+    small = np.asarray(colour[tiny])[order]
+    own = np.arange(len(rows)) if groups is None else as_groups(groups[rows])
+    looks = thumbnail_looks(small)
     found = [
-        _judged(name, codes[_nearest_other(values, own)], codes, names, len(looks), None)
+        _judged(name, codes[nearest_other(values, own)], codes, names, len(looks), None)
         for name, values in looks.items()
     ]
     return sorted(found, key=lambda one: -one.excess)
+
+
+def thumbnail_looks(colour: UInt8[np.ndarray, "n 16 16 3"]) -> dict[str, Float[np.ndarray, "n _"]]:
+    """What little a thumbnail shows, as numbers: 8x8 grey, its border, the four corners, the mean colour."""
+    small = colour.astype(np.float32)
+    grey = small.reshape(-1, 8, 2, 8, 2, 3).mean(axis=(2, 4, 5))
+    ring = np.ones((8, 8), bool)
+    ring[1:-1, 1:-1] = False
+    return {
+        "8x8 grey thumbnail": grey.reshape(len(small), -1),
+        "border of the thumbnail": grey[:, ring],
+        "four corners": small[:, [0, 0, -1, -1], [0, -1, 0, -1]].reshape(len(small), -1),
+        "mean colour": small.mean(axis=(1, 2)),
+    }
 
 
 def _chosen(
@@ -141,7 +149,7 @@ def _chosen(
     return np.concatenate(parts), codes, [class_names[int(label)] for label in kept]
 
 
-def _as_groups(groups: Int[np.ndarray, " n"]) -> np.ndarray:
+def as_groups(groups: Int[np.ndarray, " n"]) -> np.ndarray:
     """Numbers of groups in which rows with -1 are each a group of their own."""
     alone = groups < 0
     numbers = groups.astype(np.int64)
@@ -183,7 +191,7 @@ def _predicted(columns: np.ndarray, codes: np.ndarray, groups: np.ndarray, seed:
     return told
 
 
-def _nearest_other(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
+def nearest_other(values: np.ndarray, groups: np.ndarray) -> np.ndarray:
     """For each row the nearest row of another group, by standardised values."""
     spread = values.std(axis=0)
     values = ((values - values.mean(axis=0)) / np.where(spread > 0, spread, 1)).astype(np.float32)
@@ -237,16 +245,9 @@ def _judged(
 
 def _largest_area(values: np.ndarray, codes: np.ndarray) -> tuple[float, int, bool]:
     """The largest of AUC and 1 - AUC over the classes, that class, and whether its values are the higher ones."""
-    from scipy.stats import rankdata
-
     known = np.isfinite(values)
-    values, codes = values[known], codes[known]
-    ranks = rankdata(values)
-    areas = []
-    for label in range(int(codes.max()) + 1):
-        ones = codes == label
-        count = int(ones.sum())
-        if 0 < count < len(codes):
-            area = (ranks[ones].sum() - count * (count + 1) / 2) / (count * (len(codes) - count))
-            areas.append((max(area, 1 - area), label, bool(area >= 0.5)))
-    return max(areas, default=(math.nan, 0, True))
+    found = class_areas(values[known][:, None], codes[known], int(codes.max()) + 1)
+    if not np.isfinite(found.told).any():
+        return math.nan, 0, True
+    best = int(np.nanargmax(found.told[0]))
+    return float(found.told[0, best]), best, bool(found.area[0, best] >= 0.5)
