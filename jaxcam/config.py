@@ -4,8 +4,10 @@ import dataclasses
 import importlib.util
 import json
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Literal
 
 from jaxcam.data.augment import Augment
@@ -202,13 +204,25 @@ def to_json(config: Config) -> dict[str, Any]:
     return json.loads(json.dumps(dataclasses.asdict(config)))
 
 
-def differences(old: dict[str, Any], new: dict[str, Any], prefix: str = "") -> list[str]:
-    """`key: old -> new` for every leaf that differs; `phases.0.epochs` is a leaf, a list of numbers is one too."""
+def defaults(config: Config) -> dict[str, Any]:
+    """What a config of as many phases says where nothing is set, as JSON values."""
+    return to_json(Config(phases=tuple(Phase() for _ in config.phases)))
+
+
+def differences(
+    old: dict[str, Any], new: dict[str, Any], usual: Mapping[str, Any] = MappingProxyType({}), prefix: str = ""
+) -> list[str]:
+    """`key: old -> new` for every leaf that differs; `phases.0.epochs` is a leaf, a list of numbers is one too.
+
+    A key that `old` lacks and that has its value of `usual` in `new` is none: it came after the old was written.
+    """
     lines = []
     for key in sorted(set(old) | set(new)):
-        a, b = (numbered(values.get(key)) for values in (old, new))
+        a, b, c = (numbered(values.get(key)) for values in (old, new, usual))
+        if key not in old and key in usual and b == c:
+            continue
         if isinstance(a, dict) and isinstance(b, dict):
-            lines += differences(a, b, f"{prefix}{key}.")
+            lines += differences(a, b, c if isinstance(c, dict) else {}, f"{prefix}{key}.")
         elif a != b:
             lines.append(f"{prefix}{key}: {'nothing' if key not in old else a} -> {'nothing' if key not in new else b}")
     return lines

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from jaxcam.config import Config, Network, Phase, check, differences, load, to_json
+from jaxcam.config import Config, Network, Phase, check, defaults, differences, load, to_json
 from jaxcam.errors import UserError
 from jaxcam.networks import Head
 
@@ -36,6 +36,15 @@ def test_differences_name_the_leaves():
     names = [line.split(":")[0] for line in differences(one, two)]
     assert names == ["network.head", "phases.0.epochs", "phases.1", "seed"]
     assert differences({"a": 1}, {"b": 2}) == ["a: 1 -> nothing", "b: nothing -> 2"]
+
+
+def test_a_run_from_before_an_option_existed_is_the_same_run():
+    config = Config(phases=(Phase(), Phase(epochs=3)))
+    old, new = to_json(config), to_json(config)
+    del old["tensorboard"], old["data"]["masks"], old["phases"][1]["label_smoothing"]
+    assert differences(old, new, defaults(config)) == []
+    new["phases"][1]["label_smoothing"] = 0.1
+    assert differences(old, new, defaults(config)) == ["phases.1.label_smoothing: nothing -> 0.1"]
 
 
 PHASE = Phase(epochs=2)

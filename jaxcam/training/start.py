@@ -11,7 +11,7 @@ import numpy as np
 
 from jaxcam import __version__, weights
 from jaxcam.classifier import Classifier
-from jaxcam.config import Config, Data, differences, to_json
+from jaxcam.config import Config, Data, defaults, differences, to_json
 from jaxcam.data.folder import find_splits, load_folder
 from jaxcam.data.images import ImageSet
 from jaxcam.data.sets import absolute, kind_of, load_set, splits_of
@@ -145,7 +145,8 @@ def check_run(run: Path, config: Config) -> None:
     """Check that the run's folder is new, or was made by the same config; writes nothing."""
     path = run / CONFIG
     if path.exists():
-        changed = [line for line in differences(read_json(path), described(config)) if not line.startswith("jaxcam:")]
+        found = differences(read_json(path), described(config), defaults(config))
+        changed = [line for line in found if not line.startswith("jaxcam:")]
         if changed:
             raise UserError(f"{run} holds a run with another config ({'; '.join(changed)}); give another --out")
     elif run.exists() and not run.is_dir():
