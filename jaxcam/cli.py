@@ -64,7 +64,7 @@ COMMANDS = {
     "data plant": Command(
         "data_plant",
         "plant",
-        "Copy a set with a cue planted in one class, and with the cue moved: does a network fall for it, who notices?",
+        "Copy a set with a cue planted in one class: does a network fall for it, and who notices?",
     ),
     "data reencode": Command(
         "data_reencode",
@@ -113,12 +113,18 @@ COMMANDS = {
     "features": Command(
         "features",
         "features",
-        "What the network learned, as pictures: jaxcam features RUN activations|filters|dream|embedding",
+        "What a network learned, as pictures: jaxcam features RUN activations|filters|dream|embedding",
         raw=True,
     ),
-    "report": Command("report", "report", "Write report/index.html from what the run's folder holds."),
+    "report": Command(
+        "report",
+        "report",
+        "Write report/index.html from what the run's folder holds: the audit's verdict, results, maps, pictures.",
+    ),
     "export": Command(
-        "export", "export", "One portable program, uint8 images in, probabilities and maps out, without jaxcam."
+        "export",
+        "export",
+        "One portable program, uint8 images in, probabilities and maps out: runs with jax and numpy alone.",
     ),
     "bench": Command(
         "bench", "bench", "Measure this machine's throughput, beside the peers that are installed.", raw=True

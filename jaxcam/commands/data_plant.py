@@ -22,7 +22,7 @@ def plant(
     seed: int = 0,
     quiet: bool = False,
 ) -> None:
-    """Copy a set of pictures with a cue planted in one class, to see whether a network falls for it and who notices.
+    """Copy a set with a cue planted in one class: does a network fall for it, and who notices?
 
     Writes Train and Valid with the cue, and Swapped: the validation pictures with the cue on the other classes instead,
     which is what a network that reads the cue fails on.

@@ -15,10 +15,14 @@ KINDS = {
     "embedding": "a whole set by its features: PCA, t-SNE, UMAP, an interactive page, nearest neighbours",
 }
 USAGE = "jaxcam features RUN " + "|".join(KINDS)
+EXAMPLE = "Example: jaxcam features runs/pictures filters --stages block1_conv1 block3_conv1"
 
 
 def features(arguments: Sequence[str]) -> None:
-    """Read `RUN KIND ...` (or `KIND RUN ...`) and call the command of that kind."""
+    """What a network learned, as pictures: jaxcam features RUN activations|filters|dream|embedding
+
+    Reads `RUN KIND ...` (or `KIND RUN ...`) and calls the command of that kind.
+    """
     words = list(arguments)
     asks_help = any(word in ("-h", "--help") for word in words)
     # The second word first: a run may lie in a folder called `filters`.
@@ -26,7 +30,9 @@ def features(arguments: Sequence[str]) -> None:
     if place is None:
         if asks_help or not words:
             width = max(map(len, KINDS)) + 2
-            return print("\n".join([USAGE, "", *(f"  {kind:{width}}{about}" for kind, about in KINDS.items())]))
+            return print(
+                "\n".join([USAGE, "", EXAMPLE, "", *(f"  {kind:{width}}{about}" for kind, about in KINDS.items())])
+            )
         got = f"got {' '.join(words[:2])!r}; " if len(words) > 1 else ""
         raise UserError(f"{got}give {USAGE}")
     kind = words.pop(place)

@@ -1,7 +1,7 @@
 """`jaxcam features RUN dream`."""
 
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import tyro
 
@@ -65,7 +65,7 @@ def dream(
     devices.keep_compiled()
     progress, classifier = Progress(quiet), jaxcam.load(run)
     folder = out or run / "features" / "dream"
-    said = {"octaves": octaves, "octave_scale": octave_scale, "steps": steps, "step_size": step_size}
+    said: dict[str, Any] = {"octaves": octaves, "octave_scale": octave_scale, "steps": steps, "step_size": step_size}
     said |= {"most": most, "shift": shift, "smooth": smooth, "seed": seed}
     changes = {name: value for name, value in said.items() if value is not None}
     if classes:

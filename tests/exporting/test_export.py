@@ -58,7 +58,7 @@ def test_a_process_with_jax_and_numpy_alone_gives_the_same_numbers(tmp_path):
     about = json.loads((folder / "program.json").read_text())
     assert about["outputs"]["cam"]["shape"] == ["n", 3, 2, 2]
     assert about["platforms"] == ["cpu", "cuda", "tpu"]
-    for count in (1, 5):
+    for count in (3,):
         images = pictures(count)
         np.save(tmp_path / "images.npy", images)
         told = run(folder, tmp_path / "images.npy", tmp_path / "out.npz").splitlines()

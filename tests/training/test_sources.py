@@ -9,7 +9,7 @@ import pytest
 from commands import CLASSES, tree, write_pictures
 from jax.experimental.compilation_cache import compilation_cache
 
-from jaxcam import metrics
+from jaxcam import metrics, results
 from jaxcam.classifier import Classifier
 from jaxcam.cli import main
 from jaxcam.config import Config, Data, Network, Phase
@@ -17,7 +17,7 @@ from jaxcam.data.manifest import write_manifest
 from jaxcam.data.preparing import prepare
 from jaxcam.data.sets import absolute, listed, load_all
 from jaxcam.errors import UserError
-from jaxcam.evaluation import predict_set, summary
+from jaxcam.evaluation import predict_set
 from jaxcam.networks import Head
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
@@ -262,7 +262,7 @@ def test_the_labs_accident(tmp_path, monkeypatch, capsys):
         for data in ("full", "imbalanced") if name == "imbalanced" else ("full",):
             classifier, sets = open_sets(tmp_path / "runs" / name, f"{data}.csv", None)
             found = predict_set(classifier, sets[f"{data}_valid"], progress=QUIET)
-            text = summary(data, found)
+            text = results.summary(results.results(data, found, seed=0))
             matrix = metrics.confusion_matrix(found.images.labels, found.logits.argmax(1), 3)
             scores[name, data] = (found.accuracy, metrics.balanced_accuracy(matrix))
             assert f"accuracy {found.accuracy:.4f}" in text
