@@ -214,12 +214,12 @@ def differences(
 ) -> list[str]:
     """`key: old -> new` for every leaf that differs; `phases.0.epochs` is a leaf, a list of numbers is one too.
 
-    A key that `old` lacks and that has its value of `usual` in `new` is none: it came after the old was written.
+    An option that `old` lacks and that has its value of `usual` in `new` is none: it came after the old was written.
     """
     lines = []
     for key in sorted(set(old) | set(new)):
         a, b, c = (numbered(values.get(key)) for values in (old, new, usual))
-        if key not in old and key in usual and b == c:
+        if key not in old and key in usual and b == c and not key.isdigit():
             continue
         if isinstance(a, dict) and isinstance(b, dict):
             lines += differences(a, b, c if isinstance(c, dict) else {}, f"{prefix}{key}.")
