@@ -24,6 +24,7 @@ types: .venv/installed-dev
 bench: .venv/installed-peers    ## speed on this machine, beside the peers; half an hour on two cores
 	$(BIN)/python bench/attribution.py --batches 8 --rounds 5
 	$(BIN)/python bench/occlusion.py --rounds 3
+	cd bench && ../$(BIN)/python training.py --rounds 3
 	$(BIN)/python bench/loading.py
 	$(BIN)/python bench/scan.py
 	$(BIN)/python bench/wholeset.py --no-memory
