@@ -1,8 +1,8 @@
 """Gradients that are taken inside a loop, at full speed on CPUs.
 
 XLA brings a convolution to the form that its fast CPU kernels take (NHWC, HWIO) only outside of loops. The gradient
-with respect to an image is a convolution in another form, and inside `fori_loop` or `scan` it runs 4 to 12 times slower
-(jaxlib 0.10; measured by `bench/filters.py --loops`). Here the program is rewritten to that form beforehand.
+with respect to an image is a convolution in another form, and inside `fori_loop` or `scan` it runs several times slower
+(jaxlib 0.10; `bench/filters.py --loops` measures how much). Here the program is rewritten to that form beforehand.
 """
 
 from collections.abc import Callable
