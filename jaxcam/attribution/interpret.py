@@ -17,6 +17,7 @@ import jax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
 from jaxcam.attribution.jaxprs import DERIVATIVE_CALLS, PLAIN_CALLS, called, inlined, traced
+from jaxcam.networks.depthwise import evaluated, one_operation
 
 Atom = Var | Literal
 Rule = Callable[[JaxprEqn, list[Any]], "list[Any] | None"]
@@ -105,12 +106,17 @@ def trace(
     function: Callable[..., Any], *arguments: Any, open_custom: Callable[[Program], bool] | None = None
 ) -> tuple[Program, Any]:
     """What `function` does for these arguments (arrays or `jax.ShapeDtypeStruct`), and the tree of its outputs."""
-    jaxpr, tree = traced(function, *arguments)
+    with one_operation():  # a depthwise convolution is one layer for the rules
+        jaxpr, tree = traced(function, *arguments)
     return Program(jaxpr, open_custom=open_custom), tree
 
 
 def apply(operation: JaxprEqn, values: Sequence[Any]) -> list[Any]:
     """The results of an operation's primitive for other values."""
+    if operation.primitive.name == "conv_general_dilated":
+        result = evaluated(operation.params, *values)
+        if result is not None:
+            return [result]
     primitive, context = operation.primitive, getattr(operation, "ctx", None)
     with nullcontext() if context is None else context.manager:
         results = primitive.bind(*values, **primitive.get_bind_params(operation.params))

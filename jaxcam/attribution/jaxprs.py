@@ -11,7 +11,8 @@ import jax
 import jax.numpy as jnp
 from jax.extend import core
 
-PLAIN_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint"})
+# The last one is `jaxcam.networks.portions`'.
+PLAIN_CALLS = frozenset({"jit", "pjit", "closed_call", "core_call", "remat", "remat2", "checkpoint", "in_portions"})
 DERIVATIVE_CALLS = frozenset({"custom_jvp_call", "custom_vjp_call", "custom_vjp_call_jaxpr"})
 CALLS = PLAIN_CALLS | DERIVATIVE_CALLS
 HALF_PRECISION = (jnp.dtype(jnp.bfloat16), jnp.dtype(jnp.float16))

@@ -1,6 +1,7 @@
 """One XLA program a batch: `uint8` images in; maps, logits, targets, scores and flags out."""
 
 from collections.abc import Callable, Mapping
+from contextlib import nullcontext
 from functools import lru_cache
 from typing import Any, NamedTuple
 
@@ -15,7 +16,9 @@ from jaxcam.classifier import Classifier
 from jaxcam.maps.methods import Scene
 from jaxcam.maps.options import fill_colour
 from jaxcam.maps.request import MapSpec, Request
+from jaxcam.maps.stages import cam_stage
 from jaxcam.networks import NetworkSpec
+from jaxcam.networks.portions import in_whole_batches
 from jaxcam.preprocessing import Preprocessing
 
 ALL_NEGATIVE, ZERO, NON_FINITE, SATURATED, OUT_OF_RANGE, UNREADABLE = 1, 2, 4, 8, 16, 128
@@ -58,6 +61,20 @@ def explain_program(classifier: Classifier, request: Request) -> Program:
         around: Surroundings | None = None,
     ) -> dict[str, Array]:
         around = surroundings(request) if around is None else around
+        with nullcontext() if one_forward(params, images.shape) else in_whole_batches():
+            return explained(params, images, labels, around)
+
+    def one_forward(params: Mapping[str, Any], shape: tuple[int, ...]) -> bool:
+        # What is computed in portions merges only where all methods cut the network after it.
+        portion = set(classifier.chain.in_portions(params, shape)[:-1])
+        if portion and all(spec.method.grid in ("stage", "pool") for spec in specs):
+            pooled = [cam_stage(classifier) for spec in specs if spec.method.grid == "pool"]
+            return portion.isdisjoint([*pooled, *(stage for spec in specs for stage in spec.stages)])
+        return not portion
+
+    def explained(
+        params: Mapping[str, Any], images: UInt8[Array, "n h w 3"], labels: Int[Array, "n ..."], around: Surroundings
+    ) -> dict[str, Array]:
         logits = classifier.apply(params, images).astype(jnp.float32)
         chosen, against = plan.classes(logits, labels)
         targets = plan.targets(chosen, against, request.score)

@@ -1,6 +1,6 @@
 """A network is a chain of named stages; every method of jaxcam is a slice of one chain."""
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, cast
 
@@ -11,6 +11,8 @@ from flax.traverse_util import flatten_dict, unflatten_dict
 from jaxtyping import Array, Bool, Float, PRNGKeyArray
 
 from jaxcam.errors import UserError
+from jaxcam.networks import portions
+from jaxcam.networks.layers import Conv, MaxPool
 from jaxcam.networks.normalised import BatchNorm
 
 STATISTICS = frozenset({"moving_mean", "moving_variance"})
@@ -69,7 +71,9 @@ class Chain:
         `train=True` switches dropout on and needs `key`; batch norm goes by its running statistics all the same. A
         stage's randomness depends on its name's position in the whole chain, not on where the slice begins.
         """
-        for name, stage, rngs in self._steps(start, stop, key):
+        steps = self._steps(start, stop, key)
+        x, done = large_maps(steps, params, x)
+        for name, stage, rngs in steps[done:]:
             with jax.named_scope(name):
                 x = cast(Array, stage.apply({"params": params.get(name, {})}, x, train=train, rngs=rngs))
         return x
@@ -91,7 +95,10 @@ class Chain:
         Dropout is on everywhere.
         """
         statistics: dict[str, Any] = {}
-        for name, stage, rngs in self._steps(start, None, key):
+        steps = self._steps(start, None, key)
+        frozen = next((place for place, (name, _, _) in enumerate(steps) if name in trained), len(steps))
+        x, done = large_maps(steps[:frozen], params, x)
+        for name, stage, rngs in steps[done:]:
             variables = {"params": params.get(name, {})}
             with jax.named_scope(name):
                 if name not in trained:
@@ -103,6 +110,11 @@ class Chain:
                 if moved:
                     statistics[name] = moved["statistics"]
         return x, statistics
+
+    def in_portions(self, params: Params, shape: tuple[int, ...]) -> tuple[str, ...]:
+        """The first stages, if `apply` takes a batch of float32 images of that shape through them in portions."""
+        run, _ = with_large_maps(self._steps(None, None, None), params, jax.ShapeDtypeStruct(shape, jnp.float32))
+        return tuple(name for name, _ in run)
 
     def _steps(self, start: str | None, stop: str | None, key: PRNGKeyArray | None) -> list[tuple[str, Any, dict]]:
         """Name, module and random keys of the stages of a slice."""
@@ -139,6 +151,40 @@ class Chain:
     def trainable_from(self, stage: str) -> tuple[str, ...]:
         """Names of `stage` and of everything after it."""
         return self.names[self.index(stage) :]
+
+
+def with_large_maps(
+    steps: Sequence[tuple[str, Any, dict]], params: Params, x: Array | jax.ShapeDtypeStruct
+) -> tuple[list[tuple[str, Any]], int]:
+    """The first stages, as far as they make large maps, and how many images go through them together."""
+    run: list[tuple[str, Any]] = []
+    sizes: list[int] = []
+    out: Any = x
+    fixed = all(isinstance(length, int) for length in x.shape)
+    for name, stage, _ in steps if fixed and not portions.whole_batches() else ():
+        if not isinstance(stage, (Conv, MaxPool)) or out.ndim != 4 or out.shape[1] * out.shape[2] < portions.POSITIONS:
+            break
+        out = jax.eval_shape(stage.apply, {"params": params.get(name, {})}, out)
+        run.append((name, stage))
+        sizes.append(out.size // max(1, out.shape[0]) * out.dtype.itemsize)
+    rows = portions.rows_for(sizes, x.shape[0]) if sizes and x.shape[0] else x.shape[0]
+    return ([], rows) if rows == x.shape[0] else (run, rows)
+
+
+def large_maps(steps: Sequence[tuple[str, Any, dict]], params: Params, x: Array) -> tuple[Array, int]:
+    """What the first stages give, as far as they make large maps, and how many these are: see `networks.portions`."""
+    run, rows = with_large_maps(steps, params, x)
+    if not run:
+        return x, 0
+
+    def through(values: Array, own: Params) -> Array:
+        for name, stage in run:
+            with jax.named_scope(name):
+                values = cast(Array, stage.apply({"params": own.get(name, {})}, values))
+        return values
+
+    own = {name: params[name] for name, _ in run if name in params}
+    return portions.in_portions(through, x, own, rows=rows), len(run)
 
 
 def split_params(params: Params, names: tuple[str, ...]) -> tuple[dict[str, Any], dict[str, Any]]:

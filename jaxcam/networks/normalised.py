@@ -10,6 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32
 
+from jaxcam.networks.depthwise import depthwise
 from jaxcam.networks.layers import DIMENSIONS
 
 Padding = str | Sequence[tuple[int, int]]
@@ -84,17 +85,13 @@ class Kernel(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"]) -> Float[Array, "n oh ow f"]:
-        groups = x.shape[-1] if self.depthwise else 1
-        shape = (*self.kernel_size, x.shape[-1] // groups, self.features)
+        shape = (*self.kernel_size, 1 if self.depthwise else x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
-        x = lax.conv_general_dilated(
-            x.astype(self.dtype),
-            kernel,
-            self.strides,
-            self.padding,
-            dimension_numbers=DIMENSIONS,
-            feature_group_count=groups,
-        )
+        x = x.astype(self.dtype)
+        if self.depthwise:
+            x = depthwise(jnp.asarray(x), jnp.asarray(kernel), self.strides, self.padding)
+        else:
+            x = lax.conv_general_dilated(x, kernel, self.strides, self.padding, dimension_numbers=DIMENSIONS)
         if self.bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return x

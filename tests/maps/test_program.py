@@ -13,7 +13,7 @@ from jaxcam.maps import program
 from jaxcam.maps.memory import explain_images
 from jaxcam.maps.program import compiled_program, flags_of, map_shapes
 from jaxcam.maps.request import Request
-from jaxcam.networks import Head, NetworkSpec
+from jaxcam.networks import Head, NetworkSpec, portions
 from jaxcam.preprocessing import Preprocessing
 
 NAMES = ("ant", "bee", "cat")
@@ -227,3 +227,17 @@ def test_flags_tell_what_the_weights_do(classifier, pixels):
     out = run({**classifier.params, "predictions": negative}, jnp.asarray(pixels), none)
     assert (np.asarray(out["flags"]) & program.ALL_NEGATIVE).all()
     assert float(jnp.abs(out["grad_cam"]).max()) == 0 > float(out["cam"].max() - 1e-9)
+
+
+def test_the_forward_pass_is_taken_once_wherever_methods_cut_it(classifier, pixels, monkeypatch):
+    monkeypatch.setattr(portions, "POSITIONS", 12 * 16)  # conv1 and conv2 of this network make large maps
+    monkeypatch.setattr(portions, "BYTES", 1)
+    images, labels = pixels[:4], np.zeros(4, np.int32)
+    loops = {}
+    for stage, methods in (("conv4", ("grad_cam",)), ("conv2", ("grad_cam",)), ("conv4", ("grad_cam", "saliency"))):
+        request = Request(methods=methods, stage=stage).checked(classifier)
+        lowered = jax.jit(program.explain_program(classifier, request)).lower(classifier.params, images, labels)
+        loops[stage, len(methods)] = lowered.as_text().count("stablehlo.while")
+    # Before XLA merges it: the logits and the maps each ask for it, in portions or in whole batches, but in one way.
+    assert loops[("conv2", 1)] == loops[("conv4", 2)] == 0
+    assert loops[("conv4", 1)] == 2

@@ -80,14 +80,16 @@ def plain_patterns(
 
     def grow(channels: Int[Array, " m"]) -> Patterns:
         mean = lambda images: response(images, channels).mean(1)
-        slope = loop_ready(jax.grad(lambda images: mean(images).sum()))
+        # In the loop the images are in the last axis: there a CPU works on several at once (`tap_sum`).
+        slope = loop_ready(jax.grad(lambda images: mean(jnp.moveaxis(images, 3, 0)).sum()))
 
         def step(_, images):
             gradient = slope(images)
-            return images + step_size * gradient / (rms(gradient) + 1e-5)
+            spread = jnp.sqrt(jnp.mean(jnp.square(gradient), axis=(0, 1, 2)))
+            return images + step_size * gradient / (spread + 1e-5)
 
         start = grey_noise(key, channels, size)
-        images = lax.fori_loop(0, steps, step, start)
+        images = jnp.moveaxis(lax.fori_loop(0, steps, step, jnp.moveaxis(start, 0, 3)), 3, 0)
         return Patterns(images, mean(start), mean(images))
 
     return in_windows(grow, channels, at_once)

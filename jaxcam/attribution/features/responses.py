@@ -5,8 +5,10 @@ A response is a function `(images (n, h, w, c), channels (n,)) -> (n, positions)
 """
 
 from collections.abc import Callable, Mapping
+from functools import partial
 from typing import Any
 
+import jax
 import jax.numpy as jnp
 from flax import linen as nn
 from jax import lax
@@ -17,6 +19,8 @@ from jaxcam.networks.layers import Conv
 from jaxcam.networks.normalised import BatchNorm, ConvNorm
 
 Response = Callable[[Array, Array], Array]
+FEW_CHANNELS = 4
+"""channels of images whose convolution with a kernel each is a sum over taps and channels"""
 
 
 def per_position(activations: Float[Array, "n *rest"]) -> Float[Array, "n p c"]:
@@ -90,13 +94,18 @@ def one_output(
 ) -> Float[Array, "n oh ow"]:
     """Convolution of each image with a kernel of its own that has one output channel.
 
-    A product of every position with the kernel's taps, then a sum of shifted planes. As a convolution it would be one
-    of n groups, for which there is no fast program on any device.
+    A product of every position with the kernel's taps, then a sum of shifted planes; of images with few channels a sum
+    over taps and channels with the images in the last axis (`tap_sum`). As a convolution it would be one of n groups,
+    for which there is no fast program on any device.
     """
     height, width = kernels.shape[:2]
     sides = maps.shape[1:3]
     pads = lax.padtype_to_pads(sides, (height, width), strides, padding) if isinstance(padding, str) else padding
-    padded = jnp.pad(maps, ((0, 0), *((int(a), int(b)) for a, b in pads), (0, 0)))
+    around = [(int(a), int(b)) for a, b in pads]
+    if maps.shape[3] <= FEW_CHANNELS and maps.dtype == jnp.float32:
+        last = jnp.pad(jnp.transpose(maps, (1, 2, 3, 0)), (*around, (0, 0), (0, 0)))
+        return jnp.moveaxis(tap_sum(last, kernels, tuple(strides)), 2, 0)
+    padded = jnp.pad(maps, ((0, 0), *around, (0, 0)))
     planes = jnp.einsum("nhwi,ytin->nhwyt", padded, kernels)
     rows = (padded.shape[1] - height) // strides[0] + 1
     columns = (padded.shape[2] - width) // strides[1] + 1
@@ -106,6 +115,58 @@ def one_output(
             end = y + (rows - 1) * strides[0] + 1, x + (columns - 1) * strides[1] + 1
             total += planes[:, y : end[0] : strides[0], x : end[1] : strides[1], y, x]
     return total
+
+
+@partial(jax.custom_vjp, nondiff_argnums=(2,))
+def tap_sum(
+    images: Float32[Array, "h w i n"], kernels: Float32[Array, "kh kw i n"], strides: tuple[int, int]
+) -> Float32[Array, "oh ow n"]:
+    """Convolution, without padding, of each image with a kernel of its own; the images are in the last axis.
+
+    Every operation is one of whole rows of images, which a CPU does in its registers; the gradient is written down
+    because that of a slice is a padded array, and there would be one for every tap.
+    """
+    total = jnp.zeros((), images.dtype)
+    for y, x, window in tap_windows(images.shape, kernels.shape, strides):
+        for channel in range(images.shape[2]):
+            total += images[*window, channel] * kernels[y, x, channel]
+    return total
+
+
+def tap_windows(
+    shape: tuple[int, ...], kernel: tuple[int, ...], strides: tuple[int, int]
+) -> list[tuple[int, int, tuple[slice, slice]]]:
+    """Row and column of every tap of a kernel, and the part of the images that it meets."""
+    counts = [(side - own) // stride for side, own, stride in zip(shape[:2], kernel[:2], strides, strict=True)]
+    part = lambda axis, at: slice(at, at + counts[axis] * strides[axis] + 1, strides[axis])
+    return [(y, x, (part(0, y), part(1, x))) for y in range(kernel[0]) for x in range(kernel[1])]
+
+
+def _tap_sum_forward(images: Array, kernels: Array, strides: tuple[int, int]) -> tuple[Array, tuple[Array, Array]]:
+    return tap_sum(images, kernels, strides), (images, kernels)
+
+
+def _tap_sum_backward(strides: tuple[int, int], kept: tuple[Array, Array], slope: Array) -> tuple[Array, Array]:
+    images, kernels = kept
+    height, width = kernels.shape[:2]
+    # As far apart as the strides are, and so much around that every tap finds its part.
+    sides = zip(images.shape[:2], kernels.shape[:2], slope.shape[:2], strides, strict=True)
+    around = [(own - 1, side - ((count - 1) * stride + 1), stride - 1) for side, own, count, stride in sides]
+    spread = lax.pad(slope, jnp.zeros((), slope.dtype), (*around, (0, 0, 0)))
+    for_images = jnp.zeros((), slope.dtype)
+    for y in range(height):
+        for x in range(width):
+            top, left = height - 1 - y, width - 1 - x
+            seen = spread[top : top + images.shape[0], left : left + images.shape[1]]
+            for_images += seen[:, :, None] * kernels[y, x]
+    for_kernels = [
+        (images[window] * slope[:, :, None]).sum((0, 1))
+        for _, _, window in tap_windows(images.shape, kernels.shape, strides)
+    ]
+    return for_images, jnp.stack(for_kernels).reshape(kernels.shape)
+
+
+tap_sum.defvjp(_tap_sum_forward, _tap_sum_backward)
 
 
 def activated(values: Float[Array, "..."], activation: str, leak: float) -> Float[Array, "..."]:

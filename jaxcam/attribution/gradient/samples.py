@@ -8,6 +8,7 @@ import jax.numpy as jnp
 from jaxtyping import Array, Float, Float32, Int, Key
 
 from jaxcam.attribution.interpret import trace
+from jaxcam.attribution.loops import loop_ready
 from jaxcam.attribution.targets import Targets, chosen_scores, score_directions
 from jaxcam.errors import UserError
 
@@ -61,7 +62,7 @@ def gradients_at(
     """
     images, count = points.shape[:2]
     # Points of one image stand together, so that a batch split over devices stays split as it is.
-    logits, pullback = jax.vjp(fn, points.reshape(images * count, *points.shape[2:]))
+    logits, pullback = pulled_back(fn, points.reshape(images * count, *points.shape[2:]))
     split = logits.reshape(images, count, logits.shape[-1])
     chosen = lambda values: score_directions(values, targets)
     scores, directions = jax.vmap(chosen, in_axes=1, out_axes=(2, 2))(split)
@@ -75,6 +76,12 @@ def gradients_at(
         return reduce(jnp.where(unknown, jnp.nan, gradient))
 
     return mapped(reduced, (jnp.moveaxis(scores, 1, 0), directions), at_once)
+
+
+def pulled_back(fn: Function, points: Float[Array, "m *shape"]) -> tuple[Array, Callable[[Array], tuple[Array]]]:
+    """As `jax.vjp`, in the form that is fast where samples are taken in a loop: see `loop_ready`."""
+    logits, pullback = jax.vjp(fn, points)
+    return logits, lambda direction: loop_ready(pullback)(direction)
 
 
 def mapped(function: Callable[[Any], Any], rows: Any, at_once: int) -> Any:

@@ -8,6 +8,8 @@ from typing import Any
 import jax
 from jax.extend import core
 
+from jaxcam.networks.depthwise import one_operation
+
 CALLS = {
     "jit": "jaxpr",
     "pjit": "jaxpr",
@@ -19,6 +21,7 @@ CALLS = {
     "checkpoint": "jaxpr",
     "remat": "jaxpr",
     "remat2": "jaxpr",
+    "in_portions": "jaxpr",
 }
 
 
@@ -135,7 +138,8 @@ class _Inliner:
 
 def trace(fn: Callable[[Any], Any], images: jax.ShapeDtypeStruct) -> tuple[Program, list[Any]]:
     """The program of `fn` for images of that shape, and the arrays it closes over (tracers inside a transformation)."""
-    closed, shape = jax.make_jaxpr(fn, return_shape=True)(images)
+    with one_operation():  # a depthwise convolution is one step
+        closed, shape = jax.make_jaxpr(fn, return_shape=True)(images)
     inliner = _Inliner()
     image = inliner.new(images)
     outputs = inliner.walk(closed.jaxpr, list(closed.consts), [image], "")

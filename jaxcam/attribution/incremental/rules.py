@@ -15,6 +15,7 @@ from jax import lax
 
 from jaxcam.attribution.incremental.boxes import Link
 from jaxcam.attribution.incremental.programs import Program, Step
+from jaxcam.networks.depthwise import evaluated
 
 Pads = Mapping[int, tuple[int, int]]
 
@@ -139,6 +140,9 @@ def _convolution(step: Step, program: Program) -> list[dict[int, Link]]:
 def _bind_convolution(step: Step, operands: Sequence[Any], box: Box) -> list[Any]:
     numbers, strides = step.params["dimension_numbers"], step.params["window_strides"]
     padding = [box.pads.get(axis, own) for axis, own in zip(numbers.lhs_spec[2:], step.params["padding"], strict=True)]
+    each = evaluated(step.params, operands[0], operands[1], padding)
+    if each is not None:
+        return [each]
     kernel = operands[1].shape
     slow = padding and not any(map(any, padding)) and max(kernel[axis] for axis in numbers.rhs_spec[2:]) > 1
     if not (slow and box.pads and jax.default_backend() == "cpu"):

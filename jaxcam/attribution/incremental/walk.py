@@ -99,8 +99,10 @@ class Walk:
         constant = self.program.constant_along(value)
         if boxes and {0, *boxes} <= constant:
             shape = [boxes[axis].length if axis in boxes else size for axis, size in enumerate(array.shape)]
+            # A constant may have one row for all images; a map of one position does not tell it from the others.
+            rows = shape[0] * chunk.count if shape[0] == self.program.batch else shape[0]
             step = self.program.broadcasts[value]
-            return step.bind(self.base[step.inputs[0]], shape=(shape[0] * chunk.count, *shape[1:]))[0]
+            return step.bind(self.base[step.inputs[0]], shape=(rows, *shape[1:]))[0]
         if boxes:
             array = read_array(array, boxes, chunk, fill)
             return fold(jnp.broadcast_to(array, (self.program.batch, *array.shape[1:])))

@@ -7,7 +7,7 @@ import pytest
 from jax import lax
 
 from jaxcam.attribution.features.ascent import grey_noise, plain_patterns
-from jaxcam.attribution.features.responses import channel_response, stage_response
+from jaxcam.attribution.features.responses import channel_response, one_output, stage_response
 from jaxcam.attribution.features.robust import robust_patterns
 from jaxcam.attribution.features.spectrum import image_of, spectrum_noise
 from jaxcam.attribution.features.views import View, look
@@ -157,3 +157,31 @@ def test_split_over_devices():
     channels = jax.device_put(jnp.arange(6), jax.NamedSharding(mesh, jax.P("data")))
     split = jax.jit(jax.shard_map(run, mesh=mesh, in_specs=jax.P("data"), out_specs=jax.P("data"), check_vma=False))
     np.testing.assert_allclose(split(channels), run(jnp.arange(6)), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("size", "kernel", "strides", "padding"),
+    [
+        ((9, 7), (3, 3, 3), (1, 1), "SAME"),
+        ((10, 11), (3, 3, 4), (2, 2), ((0, 1), (0, 1))),
+        ((12, 9), (5, 5, 1), (2, 3), ((2, 2), (2, 2))),
+    ],
+)
+def test_a_kernel_for_each_image_is_a_convolution_and_so_is_its_gradient(size, kernel, strides, padding):
+    images = jax.random.normal(KEY, (3, *size, kernel[2]))
+    kernels = jax.random.normal(jax.random.key(1), (*kernel, 3))
+
+    def by_lax(images, kernels):
+        convolve = lambda row: lax.conv_general_dilated(
+            images[row : row + 1], kernels[..., row : row + 1], strides, padding,
+            dimension_numbers=("NHWC", "HWIO", "NHWC"),
+        )  # fmt: skip
+        return jnp.concatenate([convolve(row)[..., 0] for row in range(3)])
+
+    def with_slopes(function):
+        value = lambda *both: (jnp.sin(found := function(*both)).sum(), found)
+        return jax.jit(jax.grad(value, (0, 1), has_aux=True))(images, kernels)
+
+    own = with_slopes(lambda images, kernels: one_output(images, kernels, strides, padding))
+    for found, wanted in zip(jax.tree.leaves(own), jax.tree.leaves(with_slopes(by_lax)), strict=True):
+        np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-4)
