@@ -12,6 +12,12 @@ MARKS = {"red": "red", "amber": "amber", "green": "green", "info": "", "not_appl
 
 def comparison(runs: Sequence[Path]) -> str:
     """A table with a column for each run and a row for each test that has a value in any of them."""
+    rows, note = comparison_rows(runs)
+    return columns(rows) + (f"\n\n{note}" if note else "")
+
+
+def comparison_rows(runs: Sequence[Path]) -> tuple[list[list[str]], str]:
+    """The table's rows, the head first, and a sentence where the runs cannot be held against each other."""
     audits = [read_audit(run) for run in runs]
     rows = [["", *map(str, runs)], ["verdict", *(str(audit["verdict"]) for audit in audits)]]
     rows.append(["pictures", *(audited(audit) for audit in audits)])
@@ -24,8 +30,8 @@ def comparison(runs: Sequence[Path]) -> str:
         if any(signal is not None and signal.get("value") is not None for signal in found):
             rows.append([f"{id} {name}", *(cell(signal) for signal in found)])
     different = {audited(audit) for audit in audits}
-    note = "\n\nthe runs were audited on different pictures; only tests on the same ones can be held against each other"
-    return columns(rows) + (note if len(different) > 1 else "")
+    note = "the runs were audited on different pictures; only tests on the same ones can be held against each other"
+    return rows, note if len(different) > 1 else ""
 
 
 def audited(audit: dict[str, Any]) -> str:

@@ -24,9 +24,9 @@ from jaxcam.files import read_json, write_json
 FILE, FIGURES = "audit.json", "audit"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Audit:
-    """A finished audit."""
+    """A finished audit; `print` tells it, a notebook shows it as tables."""
 
     run: Path
     verdict: Verdict
@@ -35,6 +35,19 @@ class Audit:
     options: AuditOptions
     facts: Mapping[str, Any]
     """which pictures were audited, how many, by which layers"""
+
+    def __repr__(self) -> str:
+        return f"<Audit of {self.run}: {self.verdict.word}>"
+
+    def __str__(self) -> str:
+        from jaxcam.audit.words import told
+
+        return told(self)
+
+    def _repr_html_(self) -> str:
+        from jaxcam.audit.shown import audit_html
+
+        return audit_html(self.to_json())
 
     def to_json(self) -> dict[str, Any]:
         """The content of `audit.json`: plain JSON values, no NaN."""

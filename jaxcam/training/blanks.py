@@ -102,7 +102,8 @@ def probe(
     normal = 128 + 64 * np.asarray(jax.random.normal(keys[1], size, jnp.float32))
     gaussian = np.rint(np.clip(normal, 0, 255)).astype(np.uint8)
     known = None if labels is None or not (labels >= 0).any() else labels
-    ask, flat = partial(_asked, _scaled_logits(classifier), classifier.params), (len(blank), height, width, 3)
+    ask = partial(_asked, _scaled_logits(classifier), classifier.params, size[0])
+    flat = (len(blank), height, width, 3)
     return Probes(
         classifier.class_names,
         (
@@ -173,6 +174,7 @@ def summary(probes: Probes | None) -> str:
 def _asked(
     compiled: Any,
     params: Any,
+    batch: int,
     name: str,
     shown: str,
     images: np.ndarray,
@@ -181,10 +183,10 @@ def _asked(
     labels: np.ndarray | None = None,
 ) -> Probe:
     rows = []
-    for start in range(0, len(images), _BATCH):
-        part = images[start : start + _BATCH]
+    for start in range(0, len(images), batch):
+        part = images[start : start + batch]
         # Always the same shape: one program for every kind.
-        padded = np.concatenate([part, np.zeros((_BATCH - len(part), *part.shape[1:]), part.dtype)])
+        padded = np.concatenate([part, np.zeros((batch - len(part), *part.shape[1:]), part.dtype)])
         rows.append(np.asarray(compiled(params, padded, np.float32(factor)))[: len(part)])
     logits = np.concatenate(rows).astype(np.float64)
     shifted = np.exp(logits - logits.max(1, keepdims=True))

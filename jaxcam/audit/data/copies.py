@@ -65,11 +65,10 @@ def signal(train: Looks | None, audited: Looks, class_names: Sequence[str]) -> S
     copies = _copies(audited, train, scenes)
     count = len({copy.audited for copy in copies})
     share = count / len(audited)
-    status, bound = THRESHOLDS["D4"].judge(share)
-    if scenes.is_label:
-        status = "red"
-    elif conflicts and status == "green":
-        status = "amber"
+    judged, bound = THRESHOLDS["D4"].judge(share)
+    status = "red" if scenes.is_label else "amber" if conflicts and judged == "green" else judged
+    # Where scenes or labels decide, the share of copies is no reason: it stands in the details only.
+    by_share = status == judged
     by_class = {
         printable(class_names[label]): [
             len({c.audited for c in copies if audited.labels[c.audited] == label}),
@@ -80,16 +79,17 @@ def signal(train: Looks | None, audited: Looks, class_names: Sequence[str]) -> S
     }
     return Signal(
         id="D4",
-        name=NAME,
+        name=NAME if by_share or not scenes.is_label else "a scene of its own for each class",
         layer="data",
-        value=share,
-        interval=wilson(count, len(audited)),
+        value=share if by_share else None,
+        interval=wilson(count, len(audited)) if by_share else None,
         count=len(audited),
         status=status,
-        threshold=bound,
+        threshold=bound if by_share else None,
         sentence=_sentence(copies, count, len(audited), scenes, conflicts, class_names),
         images=_showing(copies, audited, scenes, conflicts),
         details={
+            "share": share,
             "train_pictures": len(train),
             "of_train_pictures": train.of,
             "kinds": {kind: sum(c.kind == kind for c in copies) for kind in ("same bytes", "same pixels", "near")},

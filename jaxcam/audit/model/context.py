@@ -64,9 +64,10 @@ class Context:
         return 1 / max(1, len(self.classes))
 
     def accuracy(self, predicted: Int[np.ndarray, " n"]) -> float:
-        """Balanced accuracy of some answers to the sample."""
-        right = (predicted == self.measured.labels).astype(np.float64)
-        return float(class_means(right[:, None], self.measured.labels, self.classes)[0])
+        """Balanced accuracy of some answers to the sample; -1 is a picture that was not asked."""
+        asked, labels = predicted >= 0, self.measured.labels
+        right = (predicted == labels).astype(np.float64)
+        return float(class_means(right[asked, None], labels[asked], self.classes)[0])
 
     @cached_property
     def base(self) -> float:
@@ -117,7 +118,9 @@ class Context:
         else:
             pixels, answers = self.changed(arm, places), measured.arm(arm)[places]
         truth = measured.labels[places]
-        captions = tuple(f"{names[t]}: called {names[a]}" for t, a in zip(truth, answers, strict=True))
+        # A picture that was not asked (-1) has no answer.
+        said = [f": called {names[answer]}" if answer >= 0 else "" for answer in answers.tolist()]
+        captions = tuple(f"{names[label]}{more}" for label, more in zip(truth.tolist(), said, strict=True))
         return Figure(thumbnails(pixels), "picture", captions)
 
     def changed(self, arm: str, places: Int[np.ndarray, " m"]) -> UInt8[np.ndarray, "m h w 3"]:

@@ -24,15 +24,18 @@ def hottest_hidden(context: Context) -> Signal:
     top, cold = (measured.arm(arm) != measured.predicted for arm in ("hottest", "coldest"))
     moved = measured.arms("moved") != measured.predicted[:, None]
     value, interval = share(top[chosen])
-    elsewhere, coldest = float(moved[chosen].mean()), float(cold[chosen].mean())
+    # The other masks are tried on a part of a large sample.
+    beside, part = chosen & measured.part, measured.part
+    elsewhere, coldest = (float(both[beside].mean()) if beside.any() else np.nan for both in (moved, cold))
     difference = bootstrap(
-        np.stack([top, moved.mean(1)], 1).astype(float),
-        measured.labels,
+        np.stack([top, moved.mean(1)], 1).astype(float)[part],
+        measured.labels[part],
         context.classes,
         lambda means: means[:, 0] - means[:, 1],
         seed=measured.settings.seed,
     )
-    unmoved = context.examples(chosen & ~top)
+    unmoved = context.examples(beside & ~top)
+    unmoved = unmoved if len(unmoved) else context.examples(chosen & ~top)
     told = (
         f"Hiding the hottest {percent(HIDDEN)} of the map changes {percent(value)} of {int(chosen.sum())} answers, the "
         f"same shape elsewhere {percent(elsewhere)}, the coldest part {percent(coldest)} ({context.of})"
@@ -52,7 +55,7 @@ def hottest_hidden(context: Context) -> Signal:
             "changed_hottest": value,
             "changed_elsewhere": elsewhere,
             "changed_coldest": coldest,
-            "hottest_minus_elsewhere": value - elsewhere,
+            "hottest_minus_elsewhere": float(top[beside].mean()) - elsewhere if beside.any() else np.nan,
             "hottest_minus_elsewhere_interval": list(difference),
             "changed_by_class": by_class(
                 context.names, context.classes, class_share(top, measured.labels, context.classes)

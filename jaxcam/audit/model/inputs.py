@@ -31,23 +31,27 @@ def collapse(context: Context) -> Signal:
     name = "collapse and preprocessing"
     if len(context.names) < 2 or not context.classes:
         return context.inapplicable("M9", name, context.problem())
-    measured, labels = context.measured, context.measured.labels
+    measured, labels, part = context.measured, context.measured.labels, context.measured.part
+    # A part of a large sample is asked; there each change is compared with the pictures as they are.
+    base = context.accuracy(np.where(part, measured.predicted, -1))
     value, interval, answer = most_frequent(context, measured.predicted)
     arms: dict[str, Any] = {}
     best, gain = "", 0.0
     for arm, words in CHANGES.items():
-        right = (measured.arm(arm) == labels).astype(float)
-        accuracy = context.accuracy(measured.arm(arm))
-        both = np.stack([right, measured.right.astype(float)], 1)
-        low, high = bootstrap(both, labels, context.classes, lambda m: m[:, 0] - m[:, 1], seed=measured.settings.seed)
+        answers = measured.arm(arm)
+        accuracy = context.accuracy(answers)
+        both = np.stack([answers == labels, measured.right], 1).astype(float)[part]
+        low, high = bootstrap(
+            both, labels[part], context.classes, lambda m: m[:, 0] - m[:, 1], seed=measured.settings.seed
+        )
         arms[arm] = {
             "accuracy": round(accuracy, 4),
-            "top_share": round(most_frequent(context, measured.arm(arm))[0], 4),
-            "agreement": round(float((measured.arm(arm) == measured.predicted).mean()), 4),
+            "top_share": round(most_frequent(context, answers[part])[0], 4),
+            "agreement": round(float((answers == measured.predicted)[part].mean()), 4),
             "gain_interval": [round(low, 4), round(high, 4)],
         }
-        if accuracy - context.base >= max(BETTER, gain) and low > 0:
-            best, gain = words, accuracy - context.base
+        if accuracy - base >= max(BETTER, gain) and low > 0:
+            best, gain = words, accuracy - base
     recorded = recorded_difference(context)
     told = f"{percent(value)} of the answers are {answer} ({context.of})"
     status: Status
@@ -60,7 +64,7 @@ def collapse(context: Context) -> Signal:
     elif best:
         status = "red"
         sentence = (
-            f"Pictures {best} are recognised in {percent(context.base + gain)} instead of {percent(context.base)}: the "
+            f"Pictures {best} are recognised in {percent(base + gain)} instead of {percent(base)}: the "
             "preprocessing does not seem to be the one of the training."
         )
     return Signal(

@@ -7,8 +7,8 @@ import numpy as np
 from jaxtyping import Bool, Float32, Int32, UInt8
 
 from jaxcam import devices
-from jaxcam.audit.model.program import PARTNERS, Settings, compiled_program, random_heads
-from jaxcam.audit.sample import Sample
+from jaxcam.audit.model.program import ASIDE, PARTNERS, Settings, compiled_program, random_heads
+from jaxcam.audit.sample import Sample, quotas
 from jaxcam.classifier import Classifier
 from jaxcam.data.loader import prefetch_to_device
 from jaxcam.maps.stream import stream
@@ -16,6 +16,8 @@ from jaxcam.progress import Progress
 
 FEW = 5
 """a class with fewer pictures is left out of the tests"""
+PART = 500
+"""of a larger sample, how many pictures are asked the arms of `ASIDE`"""
 
 
 @dataclass(frozen=True, eq=False)
@@ -60,6 +62,8 @@ class Measured:
     """of the label"""
     kept_arms: Float32[np.ndarray, "n a"]
     """of the class predicted at first"""
+    part: Bool[np.ndarray, " n"]
+    """pictures that were asked all arms; the others have -1 and NaN for those of `ASIDE`"""
     forwards: int = 0
     """pictures that went through the network"""
 
@@ -85,7 +89,7 @@ class Measured:
         return shifted / shifted.sum(1, keepdims=True)
 
     def arm(self, name: str) -> Int32[np.ndarray, " n"]:
-        """Answers to one kind of changed copies."""
+        """Answers to one kind of changed copies; -1 where a picture was not asked."""
         return self.predicted_arms[:, self.settings.arms.index(name)]
 
     def arms(self, name: str) -> Int32[np.ndarray, "n m"]:
@@ -107,7 +111,10 @@ def measure(
     batch_size: int,
     progress: Progress,
 ) -> Measured:
-    """Run the program over a sample, the batches padded to one shape."""
+    """Run the program over a sample, the batches padded to one shape; all arms for `in_part` of the pictures."""
+    part = in_part(found.labels)
+    # The part stands together, so that few batches ask all arms.
+    order = np.argsort(~part, kind="stable")
     count, pairs = len(found), partners(found.labels, settings.seed, few=FEW)
     size = devices.padded(min(batch_size, max(1, count)))
     program = compiled_program(classifier, settings)
@@ -115,7 +122,8 @@ def measure(
     pixels = found.pixels
 
     def host(first: int):
-        rows = np.arange(first, min(first + size, count))
+        rows = order[first : first + size]
+        arms = np.int32(len(settings.arms) if part[rows].any() else settings.everywhere)
         arrays = [
             pixels[rows],
             found.labels[rows],
@@ -123,22 +131,24 @@ def measure(
             pixels[np.maximum(pairs.same[rows], 0)],
             pixels[np.maximum(pairs.other[rows], 0)],
         ]
-        return rows, [*arrays, *([] if scenes is None else [scenes[rows]])]
+        return rows, arms, [*arrays, *([] if scenes is None else [scenes[rows]])]
 
     def put(item):
-        rows, arrays = item
-        return rows, devices.shard(tuple(devices.pad_rows(array, size) for array in arrays))
+        rows, arms, arrays = item
+        return rows, arms, devices.shard(tuple(devices.pad_rows(array, size) for array in arrays))
 
     parts: list[dict[str, np.ndarray]] = []
 
     def start(item):
-        images, labels, rows, same, other, *more = item[1]
-        return program(params, heads, images, labels, rows, same, other, more[0] if more else None, shade)
+        images, labels, rows, same, other, *more = item[2]
+        return program(params, heads, images, labels, rows, same, other, more[0] if more else None, shade, item[1])
 
     source = prefetch_to_device((host(first) for first in range(0, count, size)), put, depth=1)
     shown = progress.over(source, -(-count // size), "audit: changed copies")
     stream(start, shown, lambda item, arrays: parts.append({k: v[: len(item[0])] for k, v in arrays.items()}))
-    joined = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    places = np.argsort(order)
+    joined = {name: np.concatenate([found[name] for found in parts])[places] for name in parts[0]}
+    aside = np.isin(settings.arms, ASIDE) & ~part[:, None]
     return Measured(
         sample=found,
         settings=settings,
@@ -146,8 +156,23 @@ def measure(
         logits=joined["logits"],
         maps=joined["maps"],
         head_maps=joined.get("head_maps"),
-        predicted_arms=joined["predicted"],
-        probability_arms=joined["probability"],
-        kept_arms=joined["kept"],
-        forwards=count * (1 + len(settings.arms)),
+        predicted_arms=np.where(aside, np.int32(-1), joined["predicted"]),
+        probability_arms=np.where(aside, np.float32(np.nan), joined["probability"]),
+        kept_arms=np.where(aside, np.float32(np.nan), joined["kept"]),
+        part=part,
+        forwards=count * (1 + settings.everywhere) + int(part.sum()) * (len(settings.arms) - settings.everywhere),
     )
+
+
+def in_part(labels: Int32[np.ndarray, " n"], most: int = PART, few: int = FEW) -> Bool[np.ndarray, " n"]:
+    """Marks `most` pictures, as even over the classes as they allow, and more where a class would have less than `few`.
+
+    >>> in_part(np.array([0, 0, 0, 0, 1, 1], np.int32), most=4, few=1).tolist()
+    [True, False, False, True, True, True]
+    """
+    counts = np.bincount(labels)
+    chosen = np.zeros(len(labels), bool)
+    for c, quota in enumerate(quotas(counts, len(labels), most).tolist()):
+        own = np.flatnonzero(labels == c)
+        chosen[own[np.linspace(0, len(own) - 1, min(len(own), max(quota, few))).round().astype(int)]] = True
+    return chosen

@@ -34,12 +34,8 @@ DRAWS = 3
 PARTNERS = 2
 """pictures of its own class, and of other classes, whose border a picture gets"""
 IMAGENET = (123.68, 116.779, 103.939)
-ARMS = (
-    "ring",
+ASIDE = (
     "middle",
-    *(f"same_{i}" for i in range(PARTNERS)),
-    *(f"other_{i}" for i in range(PARTNERS)),
-    "hottest",
     *(f"moved_{i}" for i in range(DRAWS)),
     "coldest",
     "shuffled",
@@ -48,6 +44,15 @@ ARMS = (
     "bgr",
     "mean_subtracted",
 )
+"""asked of a part of a large sample: shown beside a value, or looking for a difference so large that a part shows it"""
+ARMS = (
+    "ring",
+    *(f"same_{i}" for i in range(PARTNERS)),
+    *(f"other_{i}" for i in range(PARTNERS)),
+    "hottest",
+    *ASIDE,
+)
+"""those asked of every picture come first"""
 STATIC_ARMS = ("scene_own", "scene_other")
 """the picture's new part before its own class' median picture, and before another class'"""
 
@@ -64,6 +69,11 @@ class Settings:
     """the stage below them, whose values they act on"""
     arms: tuple[str, ...] = ARMS
     seed: int = 0
+
+    @property
+    def everywhere(self) -> int:
+        """How many arms, the first ones, every picture is asked."""
+        return sum(arm not in ASIDE for arm in self.arms)
 
 
 def settings_for(
@@ -130,29 +140,30 @@ def random_heads(classifier: Classifier, settings: Settings) -> Mapping[str, Any
 
 
 def audit_program(classifier: Classifier, settings: Settings) -> Callable[..., dict[str, Array]]:
-    """`program(params, heads, images, labels, rows, same, other, scenes, colour)` for a batch.
+    """`program(params, heads, images, labels, rows, same, other, scenes, colour, arms)` for a batch.
 
     images uint8 (n, h, w, 3), labels and rows (n,), same and other uint8 (n, PARTNERS, h, w, 3), scenes uint8
     (n, 2, h, w, 3) or None, colour (3,). Gives `logits` (n, k), `maps` (n, gh, gw) from 0 up, `head_maps`
     (n, HEADS, gh, gw), and for every arm `predicted` (n, arms) and `probability` (n, arms) of the label and `kept`
-    (n, arms) of the class predicted at first.
+    (n, arms) of the class predicted at first. `arms` () is how many of the arms are asked, by default all; the answers
+    to the others are -1 and NaN.
     """
     explain = explain_program(classifier, settings.request)
     spec = settings.request.specs()[0]
     size = classifier.preprocessing.size
 
-    def program(params, heads, images, labels, rows, same, other, scenes, colour):
+    def program(params, heads, images, labels, rows, same, other, scenes, colour, arms=None):
         colour = jnp.asarray(colour, jnp.float32)
         explained = explain(params, images, labels, Surroundings(colour))
         logits = explained["logits"]
         best = logits.argmax(-1).astype(jnp.int32)
         maps = as_heat(explained[spec.name])
         pictures = images.astype(jnp.float32)
-        answers = arm_answers(params, pictures, maps, rows, same, other, scenes, colour, labels, best)
+        answers = arm_answers(params, pictures, maps, rows, same, other, scenes, colour, labels, best, arms)
         found = {"logits": logits, "maps": maps, **answers}
         return found | ({"head_maps": maps_of_heads(params, heads, images, best)} if heads is not None else {})
 
-    def arm_answers(params, pictures, maps, rows, same, other, scenes, colour, labels, best):
+    def arm_answers(params, pictures, maps, rows, same, other, scenes, colour, labels, best, arms):
         builders = arm_builders(settings, size, pictures, maps, rows, same, other, scenes, colour)
         label = jnp.clip(labels, 0, None)[:, None]
 
@@ -166,7 +177,12 @@ def audit_program(classifier: Classifier, settings: Settings) -> Callable[..., d
                 "kept": jnp.take_along_axis(shares, best[:, None], 1)[:, 0],
             }
 
-        answers = jax.lax.map(one, jnp.arange(len(builders), dtype=jnp.int32))
+        unasked = jnp.full((len(builders), len(labels)), jnp.nan, jnp.float32)
+        answers = {"predicted": jnp.full(unasked.shape, -1, jnp.int32), "probability": unasked, "kept": unasked}
+        add = lambda arm, found: {name: found[name].at[arm].set(value) for name, value in one(arm).items()}
+        # Not a map over all arms: one program serves pictures that are asked all of them and those asked some.
+        last = jnp.asarray(len(builders) if arms is None else arms, jnp.int32)
+        answers = jax.lax.fori_loop(jnp.int32(0), last, add, answers)
         return {name: values.T for name, values in answers.items()}
 
     def maps_of_heads(params, heads, images, best):
@@ -261,7 +277,7 @@ def _compiled(network: NetworkSpec, preprocessing: Preprocessing, class_names: t
 
 def with_scenes(settings: Settings) -> Settings:
     """The settings with the arms that need class medians."""
-    return replace(settings, arms=(*settings.arms, *STATIC_ARMS))
+    return replace(settings, arms=(*STATIC_ARMS, *settings.arms))
 
 
 def compiled_show(classifier: Classifier, settings: Settings) -> Any:

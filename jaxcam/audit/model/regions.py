@@ -44,24 +44,26 @@ def border_only(context: Context) -> Signal:
     )
 
 
-def retention(context: Context, kept: np.ndarray) -> tuple[float, tuple[float, float]]:
-    """The share of the accuracy above chance that is kept, with its interval."""
+def retention(
+    context: Context, kept: np.ndarray, asked: slice | np.ndarray = slice(None)
+) -> tuple[float, tuple[float, float]]:
+    """The share of the accuracy above chance that is kept by the pictures asked, with its interval."""
     measured, chance = context.measured, context.chance
-    both = np.stack([kept, measured.right], 1).astype(np.float64)
+    both, labels = np.stack([kept, measured.right], 1).astype(np.float64)[asked], measured.labels[asked]
 
     def ratio(means):
         known = means[..., 1] - chance
         return np.where(known > 1e-9, (means[..., 0] - chance) / np.where(known > 1e-9, known, 1), np.nan)
 
-    value = (context_mean(context, both[:, 0]) - chance) / (context.base - chance)
+    value = (context_mean(context, kept.astype(float), asked) - chance) / (context.base - chance)
     bounds = (-np.inf, max(1.0, value))
-    interval = bootstrap(both, measured.labels, context.classes, ratio, seed=measured.settings.seed, bounds=bounds)
+    interval = bootstrap(both, labels, context.classes, ratio, seed=measured.settings.seed, bounds=bounds)
     return value, interval
 
 
-def context_mean(context: Context, values: np.ndarray) -> float:
-    """Mean over the classes of each class' mean."""
-    labels = context.measured.labels
+def context_mean(context: Context, values: np.ndarray, asked: slice | np.ndarray = slice(None)) -> float:
+    """Mean over the classes of each class' mean over the pictures asked."""
+    values, labels = values[asked], context.measured.labels[asked]
     return float(np.mean([values[labels == c].mean() for c in context.classes]))
 
 
@@ -117,16 +119,18 @@ def shuffled(context: Context) -> Signal:
     name = "retention of shuffled pictures"
     if reason := context.problem():
         return context.inapplicable("M6", name, reason)
-    kept = context.measured.arm("shuffled") == context.measured.labels
-    value, interval = retention(context, kept)
+    kept, part = context.measured.arm("shuffled") == context.measured.labels, context.measured.part
+    value, interval = retention(context, kept, part)
+    mean = context_mean(context, kept.astype(float), part)
     return context.signal(
         "M6",
         name,
         value,
         judged=False,
         interval=interval,
+        count=int((context.tested & part).sum()),
         sentence=(
-            f"Cut into 4 x 4 tiles and mixed up, {percent(context_mean(context, kept.astype(float)))} of the pictures "
+            f"Cut into 4 x 4 tiles and mixed up, {percent(mean)} of the pictures "
             f"are still recognised ({percent(context.base)} before): how much the model works with texture and colour "
             "alone. Honest models keep much of it too."
         ),

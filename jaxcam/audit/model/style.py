@@ -14,7 +14,7 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 from jax.scipy.fft import dctn, idctn
-from jaxtyping import Array, Float32, UInt8
+from jaxtyping import Array, Bool, Float32, Int32, UInt8
 
 from jaxcam import devices
 from jaxcam.audit.model.context import Context, by_class, thumbnails
@@ -27,6 +27,8 @@ from jaxcam.preprocessing import Preprocessing
 NAME = "another picture's sharpness"
 EDGES = (0.12, 0.18, 0.25, 0.32, 0.4)
 """cycles a pixel at which fine detail begins, and one scale ends and the next begins"""
+DEPTH = 2
+"""batches under way"""
 MOST = 8.0
 """factor by which the detail of a scale is raised or lowered at most"""
 Pictures = Float32[Array, "n h w 3"]
@@ -46,12 +48,26 @@ def with_detail(pictures: Pictures, lender: Pictures) -> Pictures:
     The pattern within a scale stays. Cosine waves, not Fourier's: a picture's left and right border differ, and that
     jump would count as detail.
     """
-    masks = jnp.asarray(bands((pictures.shape[1], pictures.shape[2])))
-    own, other = (dctn(values, axes=(1, 2), norm="ortho") for values in (pictures, lender))
-    energy = lambda waves: jnp.einsum("nhwc,bhw->nbc", waves**2, masks)
-    floor = 1e-3 * pictures.shape[1] * pictures.shape[2]
-    gain = jnp.sqrt((energy(other) + floor) / (energy(own) + floor))
-    factors = 1 + jnp.einsum("nbc,bhw->nhwc", jnp.clip(gain, 1 / MOST, MOST) - 1, masks)
+    return reshaped(waves(pictures), energy(waves(lender)))
+
+
+def waves(pictures: Pictures) -> Pictures:
+    """The cosine transform of each channel."""
+    return dctn(pictures, axes=(1, 2), norm="ortho")
+
+
+def energy(found: Pictures) -> Float32[Array, "n b c"]:
+    """How much detail of each scale the waves hold."""
+    masks = jnp.asarray(bands((found.shape[1], found.shape[2])))
+    return jnp.einsum("nhwc,bhw->nbc", found**2, masks)
+
+
+def reshaped(own: Pictures, other: Float32[Array, "n b c"]) -> Pictures:
+    """The pictures of some waves with as much detail of each scale as `other` says."""
+    size = (own.shape[1], own.shape[2])
+    floor = 1e-3 * size[0] * size[1]
+    gain = jnp.clip(jnp.sqrt((other + floor) / (energy(own) + floor)), 1 / MOST, MOST)
+    factors = 1 + jnp.einsum("nbc,bhw->nhwc", gain - 1, jnp.asarray(bands(size)))
     return jnp.clip(idctn(own * factors, axes=(1, 2), norm="ortho"), 0, 255)
 
 
@@ -64,20 +80,26 @@ def with_colour(pictures: Pictures, lender: Pictures) -> Pictures:
 def _compiled(network: NetworkSpec, preprocessing: Preprocessing, class_names: tuple[str, ...]) -> Any:
     chain = Classifier(network, {}, preprocessing, class_names).chain
 
-    def program(params, images: UInt8[Array, "n h w 3"], lenders: UInt8[Array, "n p h w 3"]):
+    def program(
+        params, images: UInt8[Array, "n h w 3"], lenders: UInt8[Array, "n p h w 3"], colours: Bool[Array, ""]
+    ) -> Int32[Array, "n q"]:
         pictures = images.astype(jnp.float32)
+        own = waves(pictures)
 
-        def answer(lender, colour):
-            lender = lender.astype(jnp.float32)
-            changed = jax.lax.cond(colour, with_colour, with_detail, pictures, lender)
-            return chain.apply(params, preprocessing.normalise(changed)).argmax(-1).astype(jnp.int32)
+        def answer(found, turn):
+            lender = lenders[:, order[turn]].astype(jnp.float32)
+            changed = jax.lax.cond(
+                turn < 2 * each, lambda: reshaped(own, energy(waves(lender))), lambda: with_colour(pictures, lender)
+            )
+            answers = chain.apply(params, preprocessing.normalise(changed)).argmax(-1).astype(jnp.int32)
+            return found.at[turn].set(answers)
 
-        # Detail of all lenders, then colour of the first of each kind.
+        # Detail of all lenders, then, where it is asked for, colour of the first of each kind.
         each = lenders.shape[1] // 2
         order = jnp.asarray([*range(2 * each), 0, each])
-        colour = jnp.arange(2 * each + 2) >= 2 * each
-        parts = jnp.take(jnp.moveaxis(lenders, 1, 0), order, axis=0)
-        return jax.lax.map(lambda part: answer(*part), (parts, colour)).T
+        last = jnp.where(colours, 2 * each + 2, 2 * each).astype(jnp.int32)
+        unasked = jnp.full((2 * each + 2, len(images)), -1, jnp.int32)
+        return jax.lax.fori_loop(jnp.int32(0), last, lambda turn, found: answer(found, turn), unasked).T
 
     return jax.jit(program)
 
@@ -89,14 +111,16 @@ def borrowed_detail(context: Context) -> Signal:
     measured, classifier = context.measured, context.subject.classifier
     pairs, labels, pixels = measured.pairs, measured.labels, measured.sample.pixels
     lenders = np.concatenate([pairs.same, pairs.other], axis=1)
-    answers = _answers(classifier, pixels, np.maximum(lenders, 0), context.subject.options.batch_size)
+    part = measured.part
+    answers = _answers(classifier, pixels, np.maximum(lenders, 0), part, context.subject.options.batch_size)
     each = pairs.same.shape[1]
     right = answers == labels[:, None]
     same, other, colours = right[:, :each], right[:, each : 2 * each], right[:, 2 * each :]
     lent = labels[np.maximum(pairs.other, 0)]
     wins = answers[:, each : 2 * each] == lent
-    arms = np.stack([same.mean(1), other.mean(1), wins.mean(1), *colours.T], 1).astype(np.float64)
-    own, another, lender_wins, own_colour, other_colour = class_means(arms, labels, context.classes).tolist()
+    arms = np.stack([same.mean(1), other.mean(1), wins.mean(1)], 1).astype(np.float64)
+    own, another, lender_wins = class_means(arms, labels, context.classes).tolist()
+    own_colour, other_colour = class_means(colours[part].astype(np.float64), labels[part], context.classes).tolist()
     interval = bootstrap(
         arms,
         labels,
@@ -125,7 +149,7 @@ def borrowed_detail(context: Context) -> Signal:
             "accuracy_own_colour": own_colour,
             "accuracy_other_colour": other_colour,
             "gap_by_class": by_class(context.names, context.classes, gaps),
-            "forwards": int(answers.size),
+            "forwards": int((answers >= 0).sum()),
         },
         figures={
             "original": context.pictures(None, examples),
@@ -135,18 +159,28 @@ def borrowed_detail(context: Context) -> Signal:
 
 
 def _answers(
-    classifier: Classifier, pixels: UInt8[np.ndarray, "n h w 3"], lenders: np.ndarray, batch_size: int
+    classifier: Classifier,
+    pixels: UInt8[np.ndarray, "n h w 3"],
+    lenders: np.ndarray,
+    part: Bool[np.ndarray, " n"],
+    batch_size: int,
 ) -> np.ndarray:
-    """(n, p) the class that is answered with each lender's look; batches of one shape."""
+    """(n, q) the class that is answered with each lender's look, colours for a part; batches of one shape."""
+    # The part stands together, so that few batches ask for colours.
+    order = np.argsort(~part, kind="stable")
     count = len(pixels)
     size = devices.padded(min(batch_size, max(1, count)))
     program = _compiled(classifier.network, classifier.preprocessing, classifier.class_names)
     params, parts = devices.replicate(classifier.params), []
     for first in range(0, count, size):
-        rows = np.arange(first, min(first + size, count))
+        rows = order[first : first + size]
         batch = (devices.pad_rows(array, size) for array in (pixels[rows], pixels[lenders[rows]]))
-        parts.append(np.asarray(program(params, *devices.shard(tuple(batch))))[: len(rows)])
-    return np.concatenate(parts)
+        parts.append(program(params, *devices.shard(tuple(batch)), part[rows].any()))
+        if len(parts) > DEPTH:
+            parts[-1 - DEPTH] = np.asarray(parts[-1 - DEPTH])
+    answers = np.concatenate([np.asarray(found) for found in parts])[:count][np.argsort(order)]
+    answers[~part, lenders.shape[1] :] = -1
+    return answers
 
 
 def _shown(context: Context, places: np.ndarray, lenders: np.ndarray, answers: np.ndarray) -> Figure:

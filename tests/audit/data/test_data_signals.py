@@ -220,7 +220,8 @@ def test_the_real_pictures_of_the_story():
     assert house["D4"].details["scenes"]["shared"]
     several = found(*(load_set(root / "SeveralBackgrounds", split) for split in ("valid", "train")))
     assert {several[id].status for id in ("D1", "D2", "D3", "D4")} == {"red"}
-    assert several["D4"].value == 0
+    assert several["D4"].value is None
+    assert several["D4"].details["share"] == 0  # it is the scenes that tell, not copies
     assert "Scene = label" in several["D4"].sentence
     repaired = found(*(load_set(root / "WithBackgroundsAsClass", split) for split in ("valid", "train")))
     assert repaired["D4"].details["kinds"]["same bytes"] == 2

@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from jaxcam import devices
-from jaxcam.audit.model import intervals, variants
-from jaxcam.audit.model.measured import measure, partners
+from jaxcam.audit.model import intervals, measured, variants
+from jaxcam.audit.model.measured import in_part, measure, partners
 from jaxcam.audit.model.places import coarse, place_words
-from jaxcam.audit.model.program import ARMS, audit_program, random_heads, settings_for
+from jaxcam.audit.model.program import ARMS, ASIDE, audit_program, random_heads, settings_for
 from jaxcam.audit.model.scenes import find_scenes
 from jaxcam.audit.sample import Sample
 from jaxcam.progress import Progress
@@ -147,3 +147,27 @@ def test_one_device_and_two_give_the_same(monkeypatch):
     np.testing.assert_array_equal(two.arm("over_255"), 0)
     border = pixels[pairs.other[:, 1]]
     np.testing.assert_array_equal(two.arm("other_1"), reads(border + mask * (pixels.astype(float) - border)))
+
+
+def test_a_part_of_a_large_sample_is_asked_everything(monkeypatch):
+    pixels, labels = known.noisy_pictures(14, known.LOWER_LEFT)
+    found = Sample(np.arange(14), pixels, labels.astype(np.int32), tuple(map(str, range(14))))
+    classifier = known.reader(known.LOWER_LEFT)
+    settings = settings_for(classifier, "hires_cam", None, 0)
+    run = lambda: measure(
+        classifier, found, settings, colour=np.full(3, 127, np.float32), batch_size=4, progress=Progress(quiet=True)
+    )
+    whole = run()
+    monkeypatch.setattr(measured, "in_part", lambda labels: in_part(labels, most=4, few=1))
+    some = run()
+    part = some.part
+    assert whole.part.all()
+    assert part.sum() == 4
+    assert set(labels[part].tolist()) == {0, 1}
+    aside = np.isin(settings.arms, ASIDE)
+    np.testing.assert_array_equal(some.predicted_arms[:, ~aside], whole.predicted_arms[:, ~aside])
+    np.testing.assert_array_equal(some.predicted_arms[part], whole.predicted_arms[part])
+    assert (some.predicted_arms[~part][:, aside] == -1).all()
+    assert np.isnan(some.kept_arms[~part][:, aside]).all()
+    np.testing.assert_allclose(some.maps, whole.maps, atol=1e-5)
+    assert whole.forwards - some.forwards == 10 * aside.sum()
