@@ -52,9 +52,9 @@ class Network:
     """The network and the weights it starts from."""
 
     name: str = "vgg16_mini"
-    """architecture: vgg16, vgg16_mini, convnet"""
+    """architecture: vgg16, vgg16_mini, vgg19, resnet50, mobilenet, inception_v3, xception, convnet, ..."""
     weights: str = "mini"
-    """none, mini (in the package), imagenet (Keras' file, fetched before), a catalogue entry, or a weight file"""
+    """none, mini (in the package), imagenet (the network's published file), a catalogue entry, or a weight file"""
     base_end: str | None = None
     """last stage of the base that is kept; None: all of it"""
     width: float | None = None

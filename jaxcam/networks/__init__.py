@@ -1,7 +1,7 @@
 """Networks as chains of named stages."""
 
-from jaxcam.networks.catalog import ARCHITECTURES, NetworkSpec, build
+from jaxcam.networks.catalog import ARCHITECTURES, Architecture, NetworkSpec, build
 from jaxcam.networks.chain import Chain, split_params
 from jaxcam.networks.heads import Head
 
-__all__ = ["ARCHITECTURES", "Chain", "Head", "NetworkSpec", "build", "split_params"]
+__all__ = ["ARCHITECTURES", "Architecture", "Chain", "Head", "NetworkSpec", "build", "split_params"]

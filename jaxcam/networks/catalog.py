@@ -10,7 +10,7 @@ import jax.numpy as jnp
 from jaxtyping import PRNGKeyArray
 
 from jaxcam.errors import UserError
-from jaxcam.networks import alexnet, convnets, inception, mobilenet, resnet, vgg, xception
+from jaxcam.networks import alexnet, convnets, inception, mobilenet, own, resnet, vgg, xception
 from jaxcam.networks.chain import Chain
 from jaxcam.networks.heads import Head, Stages
 
@@ -20,9 +20,13 @@ class Architecture:
     """How to build a network: its base, its own top, and the values it has unless asked otherwise."""
 
     base: Callable[..., Stages]
+    """base(width=, dtype=): named stages up to the last maps (n, h, w, c)"""
     top: Callable[..., Stages]
+    """top(classes, width=, dtype=): the stages from there to logits (n, classes)"""
     width: float = 1.0
+    """factor on the number of channels"""
     input_size: tuple[int, int] = (224, 224)
+    """(height, width)"""
 
 
 ARCHITECTURES = {
@@ -30,8 +34,12 @@ ARCHITECTURES = {
     "vgg16_mini": Architecture(vgg.base, vgg.top, width=1 / 8),
     "vgg19": Architecture(partial(vgg.base, depth=19), vgg.top),
     "resnet50": Architecture(resnet.base, resnet.top),
+    "resnet50_torchvision": Architecture(partial(resnet.base, torchvision=True), resnet.top),
     "mobilenet": Architecture(mobilenet.base, mobilenet.top),
     "inception_v3": Architecture(inception.base, inception.top, input_size=(299, 299)),
+    "inception_v3_torchvision": Architecture(
+        partial(inception.base, torchvision=True), partial(inception.top, torchvision=True), input_size=(299, 299)
+    ),
     "xception": Architecture(xception.base, xception.top, input_size=(299, 299)),
     "convnet": Architecture(convnets.base, convnets.top, input_size=(150, 150)),
     "convnet_birds": Architecture(
@@ -46,7 +54,7 @@ class NetworkSpec:
     """Everything that decides a network's stages; written to JSON beside the parameters."""
 
     name: str = "vgg16_mini"
-    """architecture in the catalogue"""
+    """architecture in the catalogue, or the absolute path of a Python file that defines one as `NETWORK`"""
     classes: int = 1000
     """number of classes"""
     head: Head | Literal["top", "none"] = "top"
@@ -94,9 +102,16 @@ class NetworkSpec:
 
 
 def architecture(name: str) -> Architecture:
-    """The catalogue's entry; `UserError` lists the names there are."""
+    """The catalogue's entry, or what the user's file defines; `UserError` lists the names there are."""
+    if own.is_file(name):
+        found = own.defined_in(name)
+        if not isinstance(found, Architecture):
+            raise UserError(f"{own.ATTRIBUTE} of {name} is {type(found).__name__}; it must be an Architecture")
+        return found
     if name not in ARCHITECTURES:
-        raise UserError(f"unknown network {name!r}; there are: {', '.join(ARCHITECTURES)}")
+        raise UserError(
+            f"unknown network {name!r}; there are: {', '.join(ARCHITECTURES)}, or a Python file of your own"
+        )
     return ARCHITECTURES[name]
 
 

@@ -1,14 +1,19 @@
-"""InceptionV3 (Szegedy et al., 2016) as a chain: a stem of convolutions, then the blocks `mixed0` to `mixed10`."""
+"""InceptionV3 (Szegedy et al., 2016) as a chain: a stem of convolutions, then the blocks `mixed0` to `mixed10`.
+
+Keras' version, and torchvision's: its batch norms have a scale, its mean pools divide by nine also at the border, and
+dropout stands before the last layer. Both were trained on pixels of -1 to 1.
+"""
 
 from dataclasses import dataclass
 
 import jax.numpy as jnp
 from flax import linen as nn
+from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
 from jaxcam.networks.heads import Stages
-from jaxcam.networks.layers import Dense, GlobalAveragePool
+from jaxcam.networks.layers import Dense, Dropout, GlobalAveragePool
 from jaxcam.networks.normalised import ConvNorm, WindowPool, window_pool
 from jaxcam.networks.vgg import scaled
 
@@ -37,13 +42,14 @@ class Mixed(nn.Module):
 
     branches: tuple[Branch, ...]
     width: float = 1.0
+    torchvision: bool = False
     dtype: DTypeLike = jnp.float32
 
     @nn.compact
     def __call__(self, x: Float[Array, "n h w c"], *, train: bool = False) -> Float[Array, "n oh ow f"]:
         outputs = []
         for number, branch in enumerate(self.branches):
-            y, count = pooled(x, branch.pool), 0
+            y, count = pooled(x, branch.pool, self.torchvision), 0
             for step in branch.steps:
                 y, count = self.convolution(step, f"branch{number}_{count}")(y), count + 1
             ends = []
@@ -55,27 +61,29 @@ class Mixed(nn.Module):
 
     def convolution(self, step: Step, name: str | None) -> ConvNorm:
         """The step as a module."""
-        return convolution(step, width=self.width, dtype=self.dtype, name=name)
+        return convolution(step, width=self.width, dtype=self.dtype, scale=self.torchvision, name=name)
 
 
 def convolution(
-    step: Step, *, width: float, dtype: DTypeLike, padding: str | None = None, name: str | None = None
+    step: Step, *, width: float, dtype: DTypeLike, scale: bool, padding: str | None = None, name: str | None = None
 ) -> ConvNorm:
-    """Convolution, batch norm without scale, ReLU; halving ones are not padded."""
+    """Convolution, batch norm, ReLU; halving ones are not padded."""
     stride = 2 if step.halve else 1
     return ConvNorm(
         scaled(step.features, width),
         (step.rows, step.columns),
         (stride, stride),
         padding or ("VALID" if step.halve else "SAME"),
-        scale=False,
+        scale=scale,
         dtype=dtype,
         name=name,
     )
 
 
-def pooled(x: Float[Array, "n h w c"], kind: str) -> Float[Array, "n oh ow c"]:
+def pooled(x: Float[Array, "n h w c"], kind: str, torchvision: bool) -> Float[Array, "n oh ow c"]:
     """The branch's input: as it is, the mean of 3x3 neighbours, or the halving 3x3 maximum."""
+    if kind == "mean" and torchvision:
+        return nn.pool(x, 0.0, lax.add, (3, 3), (1, 1), "SAME") / jnp.asarray(9, x.dtype)
     if kind == "mean":
         return window_pool(x, "mean", 3, 1, "SAME")
     return window_pool(x, "max", 3, 2, "VALID") if kind == "max" else x
@@ -136,11 +144,12 @@ BLOCKS: tuple[tuple[Branch, ...], ...] = (
 )
 
 
-def base(*, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
+def base(*, width: float = 1.0, dtype: DTypeLike = jnp.float32, torchvision: bool = False) -> Stages:
     """`conv2d` to `conv2d_4` with two pools between, then `mixed0` to `mixed10`."""
 
     def stem(features: int, size: int, padding: str = "VALID", halve: bool = False) -> ConvNorm:
-        return convolution(Step(features, size, size, halve), width=width, dtype=dtype, padding=padding)
+        step = Step(features, size, size, halve)
+        return convolution(step, width=width, dtype=dtype, scale=torchvision, padding=padding)
 
     return (
         ("conv2d", stem(32, 3, halve=True)),
@@ -150,10 +159,11 @@ def base(*, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
         ("conv2d_3", stem(80, 1)),
         ("conv2d_4", stem(192, 3)),
         ("max_pooling2d_1", WindowPool("max")),
-        *((f"mixed{number}", Mixed(branches, width, dtype)) for number, branches in enumerate(BLOCKS)),
+        *((f"mixed{number}", Mixed(branches, width, torchvision, dtype)) for number, branches in enumerate(BLOCKS)),
     )
 
 
-def top(classes: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32) -> Stages:
-    """Global average pooling `avg_pool` and `predictions`."""
-    return (("avg_pool", GlobalAveragePool()), ("predictions", Dense(classes, dtype=dtype)))
+def top(classes: int, *, width: float = 1.0, dtype: DTypeLike = jnp.float32, torchvision: bool = False) -> Stages:
+    """Global average pooling `avg_pool`, in torchvision's version dropout of a half, and `predictions`."""
+    dropout = (("dropout", Dropout(0.5)),) if torchvision else ()
+    return (("avg_pool", GlobalAveragePool()), *dropout, ("predictions", Dense(classes, dtype=dtype)))

@@ -16,12 +16,13 @@ from jaxcam.training.start import check_run, image_sets, initial_classifier, ope
 from jaxcam.training.stopping import outcomes
 
 
-def train(config: Config, run: Path, *, progress: Progress) -> Classifier:
+def train(config: Config, run: str | Path, *, progress: Progress | None = None) -> Classifier:
     """Train into the folder `run`; an unfinished run is continued, a finished one is loaded.
 
     The classifier's description is written last: where it stands, the run is complete. Where several processes were
     joined (`devices.join`) all call this with the same arguments and see the same files; the first one writes.
     """
+    run, progress = Path(run), progress or Progress(quiet=True)
     check(config)
     check_run(run, config)
     if (run / "classifier" / DESCRIPTION).exists():

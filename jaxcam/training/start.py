@@ -23,7 +23,7 @@ from jaxcam.networks.catalog import architecture, fresh_params
 from jaxcam.preprocessing import Preprocessing
 
 CONFIG, DATA = "config.json", "data.json"
-WEIGHT_ALIASES = {"mini": "vgg16_mini", "imagenet": "vgg16_keras_notop"}
+WEIGHT_ALIASES = ("mini", "imagenet")
 
 
 def image_sets(
@@ -124,19 +124,14 @@ def initial_classifier(config: Config, class_names: tuple[str, ...]) -> Classifi
 def pretrained_base(config: Config, template: Mapping[str, Any]) -> dict[str, Any]:
     """The base's parameters from `config.network.weights`: an alias, a catalogue entry or a file."""
     network = config.network
-    name = WEIGHT_ALIASES.get(network.weights, network.weights)
     all_stages = {stage for stage, _ in architecture(network.name).base(width=1.0)}
     cut = all_stages - set(NetworkSpec(name=network.name, base_end=network.base_end).base_names())
-    known = {entry.name: entry for entry in weights.list_entries()}
-    if name in known:
-        entry = known[name]
-        if entry.network != network.name:
-            raise UserError(
-                f"weights {name!r} are for {entry.network}, not for {network.name!r}; change --network.name"
-            )
+    entry = weights.entry_for(network.weights, network.name, network.width or architecture(network.name).width)
+    if entry is not None:
         return weights.load_entry(entry, template, ignore_top=True, ignore=cut)
+    name = network.weights
     if not Path(name).is_file():
-        names = ", ".join(["none", *WEIGHT_ALIASES, *known])
+        names = ", ".join(["none", *WEIGHT_ALIASES, *(entry.name for entry in weights.list_entries())])
         raise UserError(f"no weights {network.weights!r}: it is no file and none of {names}; see `jaxcam weights list`")
     return weights.load(name, template, network=network.name, ignore_top=True, ignore=cut)
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from jaxcam.weights.catalog import WeightEntry, class_names, get, list_entries
     from jaxcam.weights.commands import weights_convert, weights_fetch, weights_list
     from jaxcam.weights.port import PortError, load
-    from jaxcam.weights.pretrained import load_entry
+    from jaxcam.weights.pretrained import entry_for, load_entry
     from jaxcam.weights.readers import read
     from jaxcam.weights.safetensors_files import load_safetensors, save_safetensors
 
@@ -26,6 +26,7 @@ _HOMES = {
     "weights_convert": "commands",
     "weights_fetch": "commands",
     "weights_list": "commands",
+    "entry_for": "pretrained",
     "load_entry": "pretrained",
     "PortError": "port",
     "load": "port",
@@ -38,6 +39,7 @@ __all__ = [
     "PortError",
     "WeightEntry",
     "class_names",
+    "entry_for",
     "get",
     "list_entries",
     "load",

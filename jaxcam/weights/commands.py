@@ -14,8 +14,8 @@ from jaxcam.weights.safetensors_files import flatten, read_metadata, save_safete
 
 
 def weights_list(*, cache: str | Path | None = None) -> str:
-    """A table of all entries: name, network, top, size, licence, where the file is."""
-    rows = [("name", "network", "top", "size", "licence", "here", "preprocessing", "accuracy")]
+    """A table of all entries: name, network, top, size, licence, how the file is verified, where it is."""
+    rows = [("name", "network", "top", "size", "licence", "here", "checksum", "preprocessing", "accuracy")]
     for entry in catalog.list_entries():
         here = "packaged" if entry.url is None else "yes" if is_cached(entry, cache=cache) else "no"
         top = "yes" if entry.top else "no"
@@ -27,6 +27,7 @@ def weights_list(*, cache: str | Path | None = None) -> str:
                 size(entry.bytes),
                 entry.licence,
                 here,
+                entry.checksum.partition(":")[0] or "none",
                 entry.preprocessing,
                 entry.accuracy or entry.note,
             )
@@ -39,7 +40,8 @@ def weights_fetch(name: str, *, cache: str | Path | None = None) -> str:
     """Download an entry's file unless it is there; says where it is."""
     entry = catalog.get(name)
     path = fetch(entry, cache=cache)
-    return f"{entry.name}: {path} ({size(path.stat().st_size)}, {entry.checksum} verified, licence {entry.licence})"
+    told = f"{entry.checksum} verified" if entry.checksum else f"no checksum is published; it has {digest_of(path)}"
+    return f"{entry.name}: {path} ({size(path.stat().st_size)}, {told}, licence {entry.licence})"
 
 
 def weights_convert(
@@ -92,6 +94,8 @@ def _origin(path: Path, naming: str) -> dict[str, str]:
         return {f"original_{key.removeprefix('original_')}": value for key, value in read_metadata(path).items()}
     count = path.stat().st_size
     for entry in catalog.DOWNLOADED:
-        if entry.bytes in (count, None) and entry.file == path.name and digest_matches(path, entry.checksum)[0]:
+        if entry.bytes not in (count, None) or entry.file != path.name:
+            continue
+        if not entry.checksum or digest_matches(path, entry.checksum)[0]:
             return {f"original_{key}": value for key, value in catalog.provenance(entry).items()}
     return {}

@@ -18,6 +18,7 @@ from tqdm import tqdm
 from jaxcam.errors import UserError
 from jaxcam.weights.catalog import WeightEntry, packaged_path
 from jaxcam.weights.messages import one_line, size
+from jaxcam.weights.readers import read
 
 CHUNK = 2**20
 TIMEOUT = 30.0
@@ -117,6 +118,12 @@ def _problem(path: Path, entry: WeightEntry) -> str | None:
     count = path.stat().st_size
     if entry.bytes is not None and count != entry.bytes:
         return f"it has {count} bytes, expected {entry.bytes}"
+    if not entry.checksum:  # nobody publishes one: all that can be told is that it is a weight file
+        try:
+            read(path)
+        except UserError as error:
+            return str(error)
+        return None
     right, got = digest_matches(path, entry.checksum)
     return None if right else f"its checksum is {got}, expected {entry.checksum}"
 
@@ -246,5 +253,5 @@ def _save(response: http.client.HTTPResponse, part: Path, have: int, total: int 
 def _unreachable(entry: WeightEntry, folder: Path, reason: object) -> str:
     return one_line(
         f"cannot download {entry.url} ({reason}); get {entry.file} ({entry.bytes or 'unknown number of'} bytes, "
-        f"{entry.checksum}) on another machine and put it into {folder}"
+        f"{entry.checksum or 'no published checksum'}) on another machine and put it into {folder}"
     )

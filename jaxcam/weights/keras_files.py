@@ -10,6 +10,7 @@ import numpy as np
 
 from jaxcam.errors import UserError
 from jaxcam.weights.messages import one_line
+from jaxcam.weights.rules import UNNAMED
 
 MAX_INFLATION = 16
 """A data set that is not stored plainly may claim this many times the file's size (compressed zeros), not more."""
@@ -21,8 +22,8 @@ def read_keras(path: Path) -> dict[str, np.ndarray]:
 
     Legacy files (`layer_names` and `weight_names` attributes, at the root or under `model_weights`) give
     `layer/weight`, such as `block1_conv1/block1_conv1_W_1:0` or `fc1/fc1/kernel:0`. Keras 3's `.weights.h5` gives
-    `layers/NAME/vars/0`, where NAME is the layer's name if the file has it and the automatic class name
-    (`conv2d`, `conv2d_1`, ...) if not. Data that is stored plainly is memory-mapped and read when it is used.
+    `layers/NAME/vars/0`, where NAME is the layer's name if the file has it and the automatic class name behind a `#`
+    (`#conv2d`, `#conv2d_1`, ...) if not. Data that is stored plainly is memory-mapped and read when it is used.
 
     Raises:
         UserError: if the file is no such file, is broken, or refers to data outside itself.
@@ -85,7 +86,7 @@ def _variables(nodes: dict[str, Any]) -> dict[str, h5py.Dataset]:
         if not isinstance(node, h5py.Dataset) or not VARIABLE.fullmatch(path):
             continue
         *parents, automatic, _, number = ("", *path.split("/")) if path.startswith("vars/") else path.split("/")
-        real = nodes[path.rpartition("/")[0]].attrs.get("name", automatic)
+        real = nodes[path.rpartition("/")[0]].attrs.get("name", f"{UNNAMED}{automatic}" if parents else automatic)
         layer = real.decode("utf-8") if isinstance(real, bytes) else str(real)
         if automatic in ("optimizer", "seed_generator"):  # these have names too (adam), which would hide what they are
             layer = automatic

@@ -12,11 +12,12 @@ from typing import Any
 import numpy as np
 
 from jaxcam.errors import UserError
+from jaxcam.networks.own import is_file
 from jaxcam.weights.messages import one_line
 from jaxcam.weights.readers import read
 from jaxcam.weights.rules import Network, Rule
 from jaxcam.weights.safetensors_files import flatten, nest
-from jaxcam.weights.tables import NETWORKS
+from jaxcam.weights.tables import NETWORKS, own_network
 
 LISTED = 40
 """How many names of a kind a message lists; `PortError`'s fields have all."""
@@ -44,6 +45,8 @@ class PortError(UserError):
 
 def network_named(name: str) -> Network:
     """The porting table of a network; `UserError` lists the names there are."""
+    if is_file(name):
+        return own_network(name)
     if name not in NETWORKS:
         raise UserError(f"no weights can be ported to network {name!r}; there are rules for: {', '.join(NETWORKS)}")
     return NETWORKS[name]
@@ -55,18 +58,23 @@ def detect(names: Collection[str], network: str = "vgg16") -> str:
     Raises:
         PortError: if no naming knows any of them.
     """
-    namings = network_named(network).namings
-    known = {
-        naming: sum(any(rule.target and rule.matches(name) for rule in rules) for name in names)
-        for naming, rules in namings.items()
-    }
+    known = _explained(names, network_named(network))
     best = max(known, key=known.__getitem__)
     if not known[best]:
         some = ", ".join(list(names)[:4]) or "no tensors"
-        raise PortError(
-            f"these are no weights of {network}: the file has {some}; known are the names of {', '.join(namings)}"
-        )
+        told = f"these are no weights of {network}: the file has {some}; known are the names of {', '.join(known)}"
+        fitting = [other for other, table in NETWORKS.items() if max(_explained(names, table).values()) == len(names)]
+        raise PortError(f"{told}; they are named like those of {', '.join(fitting)}" if fitting and names else told)
     return best
+
+
+def _explained(names: Collection[str], table: Network) -> dict[str, int]:
+    """How many of the names each naming knows."""
+    counted = table.counted(names).values()
+    return {
+        naming: sum(any(rule.matches(name) for rule in rules if rule.target) for name in counted)
+        for naming, rules in table.namings.items()
+    }
 
 
 def port(
@@ -105,7 +113,7 @@ def port(
     def droppable(parameter: str) -> bool:
         return parameter.split("/")[0] in ignore or (ignore_top and table.is_top(parameter))
 
-    sources, extra, misshapen = _assign(tensors, table.namings[naming], expected, droppable, ignore)
+    sources, extra, misshapen = _assign(table.counted(tensors), table.namings[naming], expected, droppable, ignore)
     wanted = _wanted(table, sources, naming, droppable) if expected is None else list(expected)
     missing = [name for name in wanted if name not in sources]
     flat: dict[str, np.ndarray] = {}
@@ -154,19 +162,22 @@ def load(
 
 
 def _assign(
-    tensors: Tensors,
+    names: Mapping[str, str],
     rules: tuple[Rule, ...],
     expected: Mapping[str, Any] | None,
     droppable: Callable[[str], bool],
     ignore: Collection[str],
 ) -> tuple[dict[str, tuple[str, Rule]], list[str], list[str]]:
-    """Which tensor is which parameter; the tensors that are none; the parameters that two tensors claim."""
+    """Which tensor is which parameter; the tensors that are none; the parameters that two tensors claim.
+
+    `names`: each tensor's name, and what the rules call it.
+    """
     sources: dict[str, tuple[str, Rule]] = {}
     extra: list[str] = []
     repeated: list[str] = []
-    for name in tensors:
-        rule = next((rule for rule in rules if rule.matches(name)), None)
-        target = rule.parameter(name) if rule else None
+    for name, counted in names.items():
+        rule = next((rule for rule in rules if rule.matches(counted)), None)
+        target = rule.parameter(counted) if rule else None
         kept = target in expected if expected is not None else not droppable(target or "")
         if rule is None:
             if re.split(r"[/.]", name)[0] not in ignore:

@@ -6,8 +6,8 @@ name that no rule matches is an error, so a rule with target `None` is needed fo
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
 
@@ -16,6 +16,8 @@ Transform = Callable[[np.ndarray, int], np.ndarray]
 
 HEAD_STAGES = r"conv_last|dense_\d+|predictions"
 """Stages with parameters of `jaxcam.networks.Head`; a classifier's own file has them."""
+UNNAMED = "#"
+"""stands before the class name of a layer for which a Keras 3 file has no name"""
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,26 @@ class Network:
     targets: tuple[str, ...]
     top: tuple[str, ...]
     namings: Mapping[str, tuple[Rule, ...]]
+    automatic: Mapping[str, str] = field(default_factory=dict)
+    """names that Keras counts by itself, such as conv2d, with a pattern of how files write them"""
+
+    def counted(self, names: Iterable[str]) -> dict[str, str]:
+        """The names of a file, and what they are with the layers' automatic numbers counted from 0 without gaps.
+
+        Keras goes on counting through a process, and its published files count from 1: `conv2d_95` may be the first.
+        """
+        found = {name: name for name in names}
+        for base, pattern in self.automatic.items():
+            layer = re.compile(rf"(?<![^/])(?:{pattern})(?:_(\d+))?(?![^/])")
+            numbers = sorted({int(match[1] or 0) for name in found for match in layer.finditer(name)})
+            rank = {number: position for position, number in enumerate(numbers)}
+
+            def counted(match: re.Match[str], base: str = base, rank: Mapping[int, int] = rank) -> str:
+                position = rank[int(match[1] or 0)]
+                return f"{base}_{position}" if position else base
+
+            found = {name: layer.sub(counted, renamed) for name, renamed in found.items()}
+        return found
 
     def is_top(self, parameter: str) -> bool:
         """Whether a parameter belongs to the network's own top or to one of jaxcam's heads, not to the base."""
@@ -115,7 +137,10 @@ def vgg(convolutions: Sequence[int]) -> Network:
     automatic = [(stage, "conv2d", number) for number, (stage, _) in enumerate(convs)]
     automatic += [(stage, "dense", number) for number, stage in enumerate(top)]
     keras3 = [
-        Rule(rf"(?:.*/)?(?:{stage}|{class_name}{f'_{number}' if number else ''})/vars/{variable}", f"{stage}/{kind}")
+        Rule(
+            rf"(?:.*/)?(?:{stage}|{UNNAMED}{class_name}{f'_{number}' if number else ''})/vars/{variable}",
+            f"{stage}/{kind}",
+        )
         for stage, class_name, number in automatic
         for variable, kind in enumerate(("kernel", "bias"))
     ]
