@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING
 __version__ = "0.1.0"
 
 if TYPE_CHECKING:
+    from jaxcam.audit.shown import compare as compare
     from jaxcam.classifier import Classifier as Classifier
     from jaxcam.classifier import load as load
+    from jaxcam.training.command import train as train
 
-_LAZY = {"Classifier": "jaxcam.classifier", "load": "jaxcam.classifier"}
-_MODULES = ("attribution", "data", "maps", "networks", "report", "training", "weights")
-__all__ = ["Classifier", "__version__", "load", *_MODULES]
+_LAZY = {
+    "Classifier": "jaxcam.classifier",
+    "compare": "jaxcam.audit.shown",
+    "load": "jaxcam.classifier",
+    "train": "jaxcam.training.command",
+}
+_MODULES = ("attribution", "audit", "config", "data", "maps", "networks", "report", "training", "weights")
+__all__ = ["Classifier", "__version__", "compare", "load", "train", *_MODULES]
 
 
 def __getattr__(name: str):

@@ -82,7 +82,7 @@ class Classifier:
         rows = [np.asarray(self.logits(pixels[i : i + batch_size])) for i in range(0, len(pixels), batch_size)]
         logits = np.concatenate([np.zeros((0, len(self.class_names)), np.float32), *rows])
         warnings = doubts(pixels, self.colour_order, logits)
-        return Predictions(logits, self.class_names, self.temperature, warnings)
+        return Predictions(logits, self.class_names, self.temperature, warnings, pixels)
 
     def explain(
         self,
@@ -112,6 +112,26 @@ class Classifier:
         return explain_images(
             self, pixels, methods=names, targets=targets, stage=stage, batch_size=batch_size, **options
         )
+
+    def audit(
+        self,
+        data: str | Path | None = None,
+        *,
+        only: Sequence[str] = (),
+        progress: Any = None,
+        **options: Any,
+    ) -> Any:
+        """Does the model cheat? `jaxcam audit` for the run that this classifier was loaded from.
+
+        `data` is the set to audit on, by default the run's validation pictures; `only` names layers (`data`, `model`,
+        `confirm`); `options` are the fields of `jaxcam.audit.subject.AuditOptions`, such as `counter` (folders of
+        counter-examples), `masks`, `samples`. Writes `audit.json` and `audit/` into the run's folder. The result is an
+        `Audit`: `print` gives the text of the command, a notebook shows tables. Raises `UserError` for a classifier
+        that lies in no run, and for what `audit_run` refuses.
+        """
+        from jaxcam.audit.shown import audit_of
+
+        return audit_of(self, data, only=only, progress=progress, options=options)
 
     def prepare(self, images: Any, *, value_range: tuple[float, float] | None = None) -> UInt8[np.ndarray, "n h w 3"]:
         """Host-side part of the preprocessing: `uint8` RGB of the classifier's size; `images` as for `predict`."""
@@ -192,9 +212,9 @@ class Classifier:
         return cls(network, jax.tree.map(jnp.asarray, params), preprocessing, class_names, folder)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Predictions:
-    """Logits of a number of images, and what follows from them."""
+    """Logits of a number of images, and what follows from them; `print` tells them, a notebook shows the pictures."""
 
     logits: Float32[np.ndarray, "n k"]
     class_names: tuple[str, ...]
@@ -202,6 +222,37 @@ class Predictions:
     """what `calibrated` divides the logits by; None where it is not known"""
     warnings: tuple[tuple[str, ...], ...] = ()
     """what is odd about each image, in plain sentences; empty where nobody looked"""
+    images: UInt8[np.ndarray, "n h w 3"] | None = field(default=None, compare=False)
+    """the images as the network sees them; None where nobody kept them"""
+
+    def __len__(self) -> int:
+        return len(self.logits)
+
+    def __str__(self) -> str:
+        from jaxcam.maps.answers import answer_lines
+
+        return answer_lines(self)
+
+    def __repr__(self) -> str:
+        return f"<Predictions of {len(self)} images, {len(self.class_names)} classes>"
+
+    def show(self, truth: Sequence[str] = (), **options: Any) -> Any:
+        """The images with their answers as a PIL image, which notebooks display; elsewhere `.show()` or `.save(...)`.
+
+        `truth` are the right classes, where they are known; `options` those of `jaxcam.maps.answers.answers_panel`
+        (`columns`, `width`, `limit`, `classes`). Raises `UserError` where the images were not kept.
+        """
+        from PIL import Image
+
+        from jaxcam.maps.answers import answers_panel
+
+        return Image.fromarray(answers_panel(self, truth=truth, **options))
+
+    def _repr_png_(self) -> bytes | None:
+        from jaxcam.maps.answers import answers_panel
+        from jaxcam.maps.render import encode
+
+        return None if self.images is None or not len(self.images) else encode(answers_panel(self), "png")
 
     @cached_property
     def probabilities(self) -> Float32[np.ndarray, "n k"]:

@@ -1,6 +1,8 @@
 """A classifier saved, loaded, fed rightly and wrongly."""
 
+import dataclasses
 import json
+from pathlib import Path
 
 import jax
 import numpy as np
@@ -8,7 +10,7 @@ import pytest
 from PIL import Image
 
 import jaxcam
-from jaxcam.classifier import Classifier
+from jaxcam.classifier import Classifier, Predictions
 from jaxcam.data.colour_order import learn
 from jaxcam.errors import UserError
 from jaxcam.networks import Head, NetworkSpec
@@ -124,3 +126,32 @@ def test_the_fingerprint_sees_a_single_weight(classifier):
     params["conv_last"]["bias"][0] += 1e-3
     other = Classifier(classifier.network, params, classifier.preprocessing, classifier.class_names)
     assert other.fingerprint != classifier.fingerprint
+
+
+def test_answers_show_themselves(classifier, pixels):
+    found = classifier.predict(pixels)
+    assert len(found) == 5
+    picture = found.show(truth=[found.labels[0], *["cat"] * 4], columns=3, width=64)
+    assert picture.mode == "RGB"
+    assert picture.width == 6 + 3 * 70
+    assert found._repr_png_().startswith(b"\x89PNG")
+    assert str(found).splitlines()[0].startswith(f"0: {found.labels[0]} {found.probabilities[0].max():.4f}")
+    assert "5 images" in repr(found)
+    with pytest.raises(UserError, match="2 right classes for 5"):
+        found.show(truth=["ant", "bee"])
+    bare = Predictions(found.logits, found.class_names)
+    assert bare._repr_png_() is None
+    with pytest.raises(UserError, match="no pictures to show"):
+        bare.show()
+
+
+def test_an_audit_needs_a_run(classifier):
+    with pytest.raises(UserError, match="not loaded from a run"):
+        classifier.audit()
+    placed = dataclasses.replace(classifier, folder=Path("run/classifier"))
+    with pytest.raises(UserError, match="unknown option 'mask'"):
+        placed.audit(mask="masks")
+    with pytest.raises(UserError, match="unknown layer 'maps'"):
+        placed.audit(only="maps")
+    with pytest.raises(UserError, match="no run"):
+        placed.audit(counter="swapped", masks="masks")

@@ -9,6 +9,9 @@ import jax.numpy as jnp
 import numpy as np
 
 from jaxcam.attribution import contrast, heat_in_mask
+from jaxcam.audit.run import audit_run
+from jaxcam.audit.subject import AuditOptions
+from jaxcam.audit.verdict import verdict
 from jaxcam.classifier import Classifier, Predictions
 from jaxcam.config import Config
 from jaxcam.data.folder import ImageSet, load_folder
@@ -52,6 +55,10 @@ class Result:
     """(picture, answer, probability) for the scenes without a figure"""
     dead: bool
     """every picture gets the same logits"""
+    audit_alone: str
+    """verdict of the audit's data and model layers, which know neither masks nor swapped pictures"""
+    audit: str
+    """its verdict with the swapped pictures as counter-examples"""
 
 
 @dataclass(frozen=True)
@@ -118,9 +125,11 @@ def run_experiment(
     explained = {
         images.name: Explained(images, explain(classifier, images, run, progress)) for images in (valid, swapped, empty)
     }
+    verdicts = audited(run, experiment.swapped, progress)
     write_report(run)
     history = [json.loads(line) for line in (run / "history.jsonl").read_text().splitlines()]
-    result = measure(experiment, told, run, explained, dead=history[-1]["valid_logit_spread"] < DEAD_SPREAD)
+    dead = history[-1]["valid_logit_spread"] < DEAD_SPREAD
+    result = measure(experiment, told, run, explained, dead=dead, verdicts=verdicts)
     return result, page.chapter(result, explained, told)
 
 
@@ -129,8 +138,21 @@ def explain(classifier: Classifier, images: ImageSet, run: Path, progress: Progr
     return run_set(classifier, images, run, REQUEST, name=images.name, batch_size=16, progress=progress)
 
 
+def audited(run: Path, swapped: Path, progress: Progress) -> tuple[str, str]:
+    """The audit's verdict from the data and the model alone, and with the swapped pictures as counter-examples."""
+    found = audit_run(run, options=AuditOptions(counter=(swapped,)), progress=progress)
+    alone = verdict([signal for signal in found.signals if signal.layer != "confirm"])
+    return alone.word, found.verdict.word
+
+
 def measure(
-    experiment: Experiment, told: Pictures, run: Path, explained: dict[str, Explained], *, dead: bool
+    experiment: Experiment,
+    told: Pictures,
+    run: Path,
+    explained: dict[str, Explained],
+    *,
+    dead: bool,
+    verdicts: tuple[str, str],
 ) -> Result:
     """The story's numbers."""
     valid, swapped, empty = (explained[name] for name in ("valid", "swapped", "empty"))
@@ -158,16 +180,19 @@ def measure(
             for path, label, share in zip(empty.images.paths, answers.labels, answers.probabilities, strict=True)
         ),
         dead=dead,
+        audit_alone=verdicts[0],
+        audit=verdicts[1],
     )
 
 
 def table(results: list[Result]) -> str:
     """The results as plain text."""
-    lines = [f"{'experiment':22}{'validation':>18}{'swapped background':>22}{'heat on figure':>18}"]
+    heads = f"{'experiment':22}{'validation':>18}{'swapped background':>22}{'heat on figure':>18}"
+    lines = [f"{heads}  audit alone, with the swapped"]
     for r in results:
         valid = f"{r.validation_accuracy:.0%} of {r.validation_count}"
         swapped = f"{r.swapped_accuracy:.0%} of {r.swapped_count}"
         heat = "none" if r.dead or r.heat_on_figure is None else f"{r.heat_on_figure:.0%}"
-        lines.append(f"{r.experiment:22}{valid:>18}{swapped:>22}{heat:>18}")
+        lines.append(f"{r.experiment:22}{valid:>18}{swapped:>22}{heat:>18}  {r.audit_alone}, {r.audit}")
     area = np.mean([r.figure_area for r in results])
     return "\n".join([*lines, f"(the figures cover {area:.0%} of the pictures: an even map would score that)"])

@@ -14,7 +14,8 @@ class FilterSettings:
     recipe: Literal["fourier", "book"] = "fourier"
     """fourier: Fourier images seen in changing views (Olah et al., 2017); book: plain ascent (Chollet, 2017)"""
     size: tuple[int, int] | None = None
-    """height and width of a pattern; None: 128x128, or the network's own where it takes no other"""
+    """height and width of a pattern; None: 128x128 (fourier: down to 32x32, drawn larger, for the first stages), or the
+    network's own where it takes no other"""
     steps: int | None = None
     """None: 128, and 40 for the book's"""
     seed: int = 0
@@ -30,7 +31,7 @@ class FilterSettings:
     degrees: float | None = None
     """fourier: angle that the views are turned by, at most; None: up to 10, see `views`"""
     smooth: float | None = None
-    """fourier: weight of total variation; None: up to 0.1, see `views`"""
+    """fourier: weight of total variation; None: 0.1"""
     input: Literal["auto", "raw", "pixels"] = "auto"
     """book: give 128..148 to the network raw, or as a picture's pixels; auto: raw where pixels are not scaled"""
     at_once: int | None = None
@@ -49,11 +50,13 @@ class FilterSettings:
     def views(self, shrunk: float) -> dict[str, float]:
         """`shift`, `scale`, `degrees` and `smooth` for a stage whose maps are `shrunk` times smaller than the image.
 
-        Edges of one or two pixels, which the first stages look for, do not survive being turned and smoothed.
+        Edges of one or two pixels, which the first stages look for, do not survive being shifted, turned and scaled.
         """
         strength = min(1.0, max(0.0, (math.log2(max(1.0, shrunk)) - 1) / 2))
         usual = {"shift": 8.0, "scale": 0.1, "degrees": 10.0, "smooth": 0.1}
         return {
-            name: strength * value if getattr(self, name) is None else getattr(self, name)
+            name: (value if name == "smooth" else strength * value)
+            if getattr(self, name) is None
+            else getattr(self, name)
             for name, value in usual.items()
         }

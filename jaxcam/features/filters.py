@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import os
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -21,17 +22,20 @@ from jaxcam.attribution.features.statistics import deprocess
 from jaxcam.classifier import Classifier
 from jaxcam.errors import UserError
 from jaxcam.features.filter_settings import FilterSettings
-from jaxcam.features.grids import tiled
+from jaxcam.features.grids import crossed, enlarged, tiled
 from jaxcam.files import replace_file, write_json
 from jaxcam.maps import render
+from jaxcam.networks.layers import Conv
 
 LEAK = 0.1
 MEMORY = 2**30
 """bytes that the activations of the patterns under way may take, about"""
-CACHE_FRIENDLY = 8
-"""patterns that a CPU works on together: more do not fit its caches, and gain nothing"""
+FIRST_STAGE = 16
+"""patterns that a CPU works on together where the stage looks at the image itself: its vectors are filled"""
 PAGE = 64
 """patterns in a grid, as in the book"""
+LARGEST, SMALLEST = 128, 32
+"""pixels of a pattern's side where none are asked for, and of one for a stage that looks at single pixels"""
 
 
 @dataclass(frozen=True)
@@ -44,11 +48,13 @@ class Filters:
     before: np.ndarray
     after: np.ndarray
     """mean response to the noise and to the pattern"""
+    rectified: bool = False
+    """the stage ends in a ReLU, so that a response below zero is none"""
 
     @property
     def silent(self) -> list[int]:
-        """Channels whose response could not be raised."""
-        stuck = ~(self.after > self.before)
+        """Channels whose response could not be raised, or not above zero where that is no response: dead ones."""
+        stuck = ~(self.after > self.before) | (self.rectified & ~(self.after > 0))
         return [channel for channel, bad in zip(self.channels, stuck.tolist(), strict=True) if bad]
 
 
@@ -63,8 +69,12 @@ def filter_patterns(
     Raises `UserError` for an unknown stage, a channel that there is not, and a size that the network does not take.
     """
     settings = settings or FilterSettings()
-    size = settings.size or (128, 128)
+    size = settings.size or (LARGEST, LARGEST)
     shape = stage_shape(classifier, stage, size, fixed=settings.size is None)
+    if settings.size is None and settings.recipe == "fourier" and shape is not None and len(shape) == 4:
+        # The first stages look for edges of a pixel or two: of fewer pixels, drawn larger, they can be seen.
+        side = min(LARGEST, SMALLEST * max(1, round(LARGEST / shape[1])))
+        size, shape = (side, side), stage_shape(classifier, stage, (side, side), fixed=False)
     size = classifier.preprocessing.size if shape is None else size
     count = channel_count(classifier, stage)
     chosen = tuple(range(count)) if channels is None else tuple(channels)
@@ -82,7 +92,14 @@ def filter_patterns(
         pictures = np.stack([deprocess(image) for image in images])
     else:
         pictures = np.rint(np.nan_to_num(images) * 255).clip(0, 255).astype(np.uint8)
-    return Filters(stage, chosen, pictures, found.before[: len(chosen)], found.after[: len(chosen)])
+    before, after = found.before[: len(chosen)], found.after[: len(chosen)]
+    return Filters(stage, chosen, pictures, before, after, rectified(classifier, stage))
+
+
+def rectified(classifier: Classifier, stage: str) -> bool:
+    """Whether a stage is a convolution that ends in a ReLU."""
+    module = classifier.chain.stages[classifier.chain.index(stage)][1]
+    return module.relu if isinstance(module, Conv) else getattr(module, "activation", "none") in ("relu", "relu6")
 
 
 def _program(
@@ -161,17 +178,29 @@ def window(classifier: Classifier, stage: str, size: tuple[int, int], most: int)
         values = jax.eval_shape(lambda p, x, m=module: m.apply({"params": p}, x), own.get(name, {}), values)
         total += values.size
     room = max(1, MEMORY // (4 * 3 * total))
-    return max(1, min(most, room, CACHE_FRIENDLY if jax.default_backend() == "cpu" else room))
+    if jax.default_backend() == "cpu":
+        # Behind the first stage more than one or two a core do not fit the caches, and are slower.
+        room = min(room, FIRST_STAGE if len(chain.stages) == 1 else max(2, os.cpu_count() or 1))
+    return max(1, min(most, room))
 
 
 def write_filters(filters: Filters, folder: Path, settings: FilterSettings) -> list[Path]:
-    """`STAGE_RECIPE.png` (or several, 64 patterns each: 8x8, margin 5, filled downward), and a JSON and a CSV file."""
+    """`STAGE_RECIPE.png` (or several, 64 patterns each: 8x8, margin 5, filled downward), and a JSON and a CSV file.
+
+    Channels that nothing excites are crossed out.
+    """
     stem, files = f"{filters.stage}_{settings.recipe}", []
+    silent, drawn = set(filters.silent), []
+    for channel, picture in zip(filters.channels, filters.pictures, strict=True):
+        one = crossed(picture) if channel in silent else picture
+        drawn.append(one if settings.size is not None else enlarged(one, LARGEST))
     pages = -(-len(filters.channels) // PAGE)
     for page in range(pages):
-        shown = list(filters.pictures[page * PAGE : (page + 1) * PAGE])
+        shown = drawn[page * PAGE : (page + 1) * PAGE]
         full = len(filters.channels) > 8
-        picture = tiled(shown, columns=8 if full else len(shown), margin=5, down=full, rows=8 if full else 1)
+        # Filled downward, so that few channels leave columns over: those are not drawn.
+        columns = -(-len(shown) // 8) if full else len(shown)
+        picture = tiled(shown, columns=columns, margin=5, down=full, rows=8 if full else 1)
         files.append(folder / (f"{stem}.png" if pages == 1 else f"{stem}_{page * PAGE:04d}.png"))
         render.save_png(files[-1], picture)
     text = io.StringIO()

@@ -36,3 +36,12 @@ def enlarged(picture: UInt8[np.ndarray, "h w 3"], smallest: int) -> UInt8[np.nda
     """A small picture with every pixel repeated, until its shorter side has at least `smallest` pixels."""
     times = max(1, -(-smallest // min(picture.shape[:2])))
     return picture.repeat(times, 0).repeat(times, 1)
+
+
+def crossed(picture: UInt8[np.ndarray, "h w 3"]) -> UInt8[np.ndarray, "h w 3"]:
+    """A dark tile of the picture's size with a cross: there is nothing to see."""
+    height, width = picture.shape[:2]
+    rows, columns = np.mgrid[0:height, 0:width]
+    slant = (columns - (width - 1) / 2) * height / width
+    line = np.abs(np.abs(slant) - np.abs(rows - (height - 1) / 2)) < max(0.75, height / 64)
+    return np.where(line[..., None], 110, 40).astype(np.uint8).repeat(3, 2)

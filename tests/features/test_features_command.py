@@ -10,7 +10,9 @@ from PIL import Image
 
 from jaxcam.classifier import Classifier
 from jaxcam.cli import main
-from jaxcam.features import extraction, projections
+from jaxcam.errors import UserError
+from jaxcam.features import embedding, extraction, filters, projections
+from jaxcam.features.filter_settings import FilterSettings
 from jaxcam.networks import Head, NetworkSpec
 from jaxcam.networks.catalog import fresh_params
 from jaxcam.preprocessing import Preprocessing
@@ -171,3 +173,36 @@ def test_projections_of_few_and_equal_rows():
     assert (rows == np.argsort(-angles, axis=1)[:, :5]).all()
     np.testing.assert_allclose(alike, np.sort(angles, axis=1)[:, ::-1][:, :5], rtol=1e-5)
     assert projections.nearest(values[:1], values[:1], 8, itself=True)[0].shape == (1, 0)
+
+
+def test_dead_channels_are_crossed_out_and_few_channels_leave_no_gap(run):
+    clf = Classifier.load(run / "classifier")
+    found = filters.filter_patterns(clf, "conv1", None, FilterSettings(steps=1))
+    assert 1 in found.silent
+    assert found.pictures.shape[1:3] == (32, 32)  # a first stage: few pixels, drawn larger
+    numbers = tuple(range(9))
+    nine = filters.Filters("conv1", numbers, np.zeros((9, 4, 4, 3), np.uint8), np.zeros(9), np.arange(9.0) - 1, True)
+    assert nine.silent == [0, 1]
+    files = filters.write_filters(nine, run / "nine", FilterSettings(size=(4, 4)))
+    with Image.open(files[0]) as grid:
+        assert grid.size == (2 * 9 - 5, 8 * 9 - 5)
+        assert np.asarray(grid)[:4, :4].max() > np.asarray(grid)[18:22, :4].max() == 0
+    large = filters.write_filters(nine, run / "nine", FilterSettings())
+    with Image.open(large[0]) as grid:
+        assert grid.size == (2 * 133 - 5, 8 * 133 - 5)
+
+
+def test_features_go_into_parquet(run, tmp_path):
+    parquet = pytest.importorskip("pyarrow.parquet")
+    columns = {"path": ["a.png", "\udce4.png"], "probability": np.array([0.5, 1], np.float32)}
+    features = np.arange(6, dtype=np.float32).reshape(2, 3)
+    table = parquet.read_table(embedding.write_parquet(tmp_path / "e.parquet", columns, features))
+    assert table.schema.names == ["path", "probability", "features"]
+    np.testing.assert_array_equal(np.stack(table["features"].to_numpy()), features)
+
+
+def test_umap_where_it_is_missing(monkeypatch):
+    values = np.random.default_rng(0).normal(size=(12, 4)).astype(np.float32)
+    monkeypatch.setattr(projections, "available", lambda: ("pca", "tsne"))
+    with pytest.raises(UserError, match="pip install umap-learn"):
+        projections.project(values, ("umap",))

@@ -6,7 +6,7 @@
   const data = JSON.parse(source.textContent);
   const get = (id) => document.getElementById(id);
   const count = data.paths.length;
-  const CELLS = 96, REACH = 14;
+  const CELLS = 96, REACH = 14, CLICK = 40;  // pixels around the pointer: to point at a picture, to click one
 
   // Colours that stay apart for most eyes; behind them further hues.
   const BASE = ["#4477aa", "#ee6677", "#228833", "#ccbb44", "#66ccee", "#aa3377", "#ee7733", "#009988", "#997700", "#6a51a3", "#b15928", "#17becf"];
@@ -301,7 +301,7 @@
     }
   });
   const release = (event) => {
-    if (held.delete(event.pointerId) && moved < 4 && event.type === "pointerup") pick(nearest(...inside(event), REACH));
+    if (held.delete(event.pointerId) && moved < 4 && event.type === "pointerup") pick(nearest(...inside(event), CLICK));
     apart = 0;
   };
   plane.addEventListener("pointerup", release);
