@@ -4,12 +4,12 @@ Questions, each with its own lines in `results/attribution.jsonl`:
 
 - `grad_cam`: one class an image: our forward and our Grad-CAM; pytorch-grad-cam, captum (LayerGradCam and
   `interpolate`) and a lean hand-written PyTorch Grad-CAM, in channels_last; PyTorch's forward
-- `grad_cam_classes`: Grad-CAM of 1, 10 and 100 classes an image, in maps/s
-- `cam_methods`: all gradient methods of the layer in one program, and Ablation-CAM
+- `grad_cam_classes`: Grad-CAM of 1, 10, 100 and 1000 classes an image, in images/s
+- `cam_methods`: 1, 2, 4 and 6 gradient methods of the layer in one program, and Ablation-CAM
 
-Same random weights, same images, float32, 224x224, all cores, one process, subjects in turns. Ours, captum's and the
+Same random weights, same images, 224x224, all cores, one process, subjects in turns. Ours, captum's and the
 lean version give maps of 224x224 in the ways they have; pytorch-grad-cam's are 0..1. Before anything is timed the maps
-are compared. Run with `--rounds 1 --batches 1` to see whether it works.
+are compared. In bfloat16 the peers run under PyTorch's autocast.
 """
 
 import argparse
@@ -21,12 +21,12 @@ from typing import Any
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import interleaved, record, write
-from torch_vgg16 import torch_vgg16
+from harness import arguments, interleaved, missing, record, write
+from programs import Program, program
 
 from jaxcam import attribution, networks
 
-STAGE, SIZE = "block5_conv3", (224, 224)
+STAGE = "block5_conv3"
 GRADIENT_METHODS = ("grad_cam", "grad_cam_pp", "hires_cam", "xgrad_cam", "layer_cam", "eigen_grad_cam")
 QUESTIONS = ("grad_cam", "grad_cam_classes", "cam_methods")
 
@@ -52,15 +52,15 @@ def pytorch_grad_cam() -> Any:
     return pytorch_grad_cam
 
 
-def peers(params: Any, images: jax.Array, targets: jax.Array) -> dict[str, Callable[[], Any]]:
+def peers(params: Any, images: jax.Array, targets: jax.Array, dtype: str) -> dict[str, Callable[[], Any]]:
     """What PyTorch does, by subject."""
     import captum.attr
     import torch
+    from torch_vgg16 import finished, torch_device, torch_pixels, torch_vgg16
 
-    pixels = torch.from_numpy(np.array(images).transpose(0, 3, 1, 2).copy()).to(memory_format=torch.channels_last)
-    chosen = torch.from_numpy(np.array(targets))
-    network = torch_vgg16(params).to(memory_format=torch.channels_last)
-    lean = torch_vgg16(params).to(memory_format=torch.channels_last).requires_grad_(False)
+    size = tuple(images.shape[1:3])
+    pixels, chosen = torch_pixels(images), torch.from_numpy(np.array(targets)).to(torch_device())
+    network, lean = torch_vgg16(params), torch_vgg16(params).requires_grad_(False)
     package = pytorch_grad_cam()
     classes = [package.utils.model_targets.ClassifierOutputTarget(int(t)) for t in targets]
     gradient_cam = package.GradCAM(network, [network[29]])
@@ -73,26 +73,34 @@ def peers(params: Any, images: jax.Array, targets: jax.Array) -> dict[str, Calla
         score = lean[30:](activations).gather(1, chosen[:, None]).sum()
         (gradient,) = torch.autograd.grad(score, activations)
         maps = torch.relu((activations.detach() * gradient.mean((2, 3), keepdim=True)).sum(1, keepdim=True))
-        return torch.nn.functional.interpolate(maps, SIZE, mode="bilinear", align_corners=False)[:, 0].numpy()
+        return torch.nn.functional.interpolate(maps, size, mode="bilinear", align_corners=False)[:, 0].cpu()
 
     def captum_grad_cam():
         maps = layer_cam.attribute(pixels, chosen, relu_attributions=True)
-        return captum.attr.LayerAttribution.interpolate(maps, SIZE, "bilinear")[:, 0].detach().numpy()
+        return captum.attr.LayerAttribution.interpolate(maps, size, "bilinear")[:, 0].detach().cpu()
 
     def torch_forward():
         with torch.no_grad():
             return lean(pixels)
 
-    return {
+    def cast(function):
+        def call():
+            with torch.autocast(torch_device(), torch.bfloat16, enabled=dtype == "bfloat16"):
+                return finished(function())
+
+        return call
+
+    subjects = {
         "torch forward": torch_forward,
         "torch lean grad_cam": lean_grad_cam,
         "captum LayerGradCam": captum_grad_cam,
         "pytorch-grad-cam": lambda: gradient_cam(pixels, classes),
     }
+    return {name: cast(function) for name, function in subjects.items()}
 
 
-def programs(chain: networks.Chain) -> dict[str, Callable[..., Any]]:
-    """Ours, jitted, by subject: functions of parameters, images and targets."""
+def functions(chain: networks.Chain, size: tuple[int, int]) -> dict[str, Callable[..., Any]]:
+    """Ours, by subject: functions of parameters, images and targets."""
 
     def parts(params, images):
         features, head = attribution.at_stage(chain, params, STAGE)
@@ -101,24 +109,27 @@ def programs(chain: networks.Chain) -> dict[str, Callable[..., Any]]:
     def grad_cam(params, images, targets):
         head, activations = parts(params, images)
         maps = attribution.grad_cam(head, activations, targets)
-        return attribution.resize(maps, SIZE)
+        return attribution.resize(maps, size)
 
     def several(params, images, targets):
         # At the layer's resolution: nobody enlarges a hundred maps of every image before choosing.
         head, activations = parts(params, images)
         return attribution.grad_cam(head, activations, targets)
 
-    def every(params, images, targets):
-        head, activations = parts(params, images)
-        return {name: getattr(attribution, name)(head, activations, targets) for name in GRADIENT_METHODS}
+    def first(count):
+        def methods(params, images, targets):
+            head, activations = parts(params, images)
+            return {name: getattr(attribution, name)(head, activations, targets) for name in GRADIENT_METHODS[:count]}
+
+        return methods
 
     def ablation(params, images, targets):
         head, activations = parts(params, images)
         return attribution.ablation_cam(head, activations, targets)
 
     made = {"forward": lambda params, images, targets: chain.apply(params, images), "grad_cam": grad_cam}
-    made |= {"several": several, "every": every, "ablation": ablation}
-    return {name: jax.jit(function) for name, function in made.items()}
+    made |= {"several": several, "ablation": ablation}
+    return made | {f"{count} methods": first(count) for count in range(1, 1 + len(GRADIENT_METHODS))}
 
 
 def compare(ours: np.ndarray, theirs: dict[str, Callable[[], Any]]) -> dict[str, float]:
@@ -127,54 +138,69 @@ def compare(ours: np.ndarray, theirs: dict[str, Callable[[], Any]]) -> dict[str,
     differences = {}
     for name, call in theirs.items():
         if name != "torch forward":
-            differences[name] = float(np.abs(scaled(ours) - scaled(np.asarray(call()))).max())
+            theirs_now = np.asarray(call(), np.float32)
+            differences[name] = float(np.abs(scaled(ours) - scaled(theirs_now)).max())
             print(f"largest difference to {name}: {differences[name]:.1e} of the range")
     return differences
 
 
+def measure(options: argparse.Namespace, dtype: str, batch: int) -> None:
+    """All questions at one batch size."""
+    size = (options.size, options.size)
+    chain, params = networks.build("vgg16", key=jax.random.key(0), input_size=size, dtype=dtype)  # type: ignore[arg-type]
+    ours = functions(chain, size)
+    images = jax.random.normal(jax.random.key(1), (batch, *size, 3))
+    targets = jnp.arange(batch) % 1000
+    absent = missing("torch", "captum", "pytorch_grad_cam")
+    facts: dict[str, Any] = {"dtype": dtype, "batch": batch, "shape": [*size, 3], "stage": STAGE}
+    facts |= {"peers_missing": absent}
+
+    def compiled(name: str, targets: Any = targets) -> Program:
+        return program(ours[name], params, images, targets)
+
+    def lines(question: str, subjects: dict[str, Any], reference: str, **more: Any) -> None:
+        seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
+        each = {name: subject.facts for name, subject in subjects.items() if isinstance(subject, Program)}
+        counted: Any = {"per_call": batch, "unit": "img/s", "reference": reference}
+        write("attribution", record(question, seconds, each=each, **counted, **facts, **more), options)
+
+    forward, one = compiled("forward"), compiled("grad_cam")
+    if "grad_cam" in options.questions:
+        theirs = {} if options.no_peers or absent else peers(params, images, targets, dtype)
+        differences = compare(np.asarray(one(), np.float32), theirs)
+        subjects = {"jaxcam forward": forward, "jaxcam grad_cam": one, **theirs}
+        lines("grad_cam", subjects, "jaxcam grad_cam", map_difference=differences)
+    if "grad_cam_classes" in options.questions:
+        subjects = {"jaxcam forward": forward}
+        for count in options.classes:
+            classes = (targets[:, None] + jnp.arange(count)) % 1000
+            subjects[f"jaxcam grad_cam, {count} classes"] = compiled("several", classes)
+        lines("grad_cam_classes", subjects, "jaxcam forward")
+    if "cam_methods" in options.questions:
+        subjects = {"jaxcam forward": forward}
+        subjects |= {f"jaxcam {count} methods": compiled(f"{count} methods") for count in options.methods}
+        subjects["jaxcam ablation_cam, 512 channels"] = compiled("ablation")
+        lines("cam_methods", subjects, "jaxcam forward")
+
+
 def main() -> None:
     """Measure and append the lines."""
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
-    parser.add_argument("--batches", type=int, nargs="+", default=[1, 8, 32])
-    parser.add_argument(
-        "--classes", type=int, nargs="+", default=[1, 10, 100], help="for the question grad_cam_classes"
-    )
+    parser = arguments(__doc__, rounds=5)
+    gpu = jax.default_backend() != "cpu"
+    parser.add_argument("--batches", type=int, nargs="+", default=[1, 32, 128] if gpu else [8])
+    parser.add_argument("--dtypes", nargs="+", choices=("float32", "bfloat16"), default=["float32"])
+    parser.add_argument("--classes", type=int, nargs="+", default=[1, 10, 100], help="for grad_cam_classes")
+    parser.add_argument("--methods", type=int, nargs="+", default=[1, 2, 4, 6], help="for cam_methods, up to 6")
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
-    parser.add_argument("--rounds", type=int, default=7)
-    parser.add_argument("--warm-up", type=int, default=2)
+    parser.add_argument("--size", type=int, default=224)
     parser.add_argument("--no-peers", action="store_true", help="ours only; PyTorch need not be installed")
     options = parser.parse_args()
-    chain, params = networks.build("vgg16", key=jax.random.key(0))
-    ours = programs(chain)
-    for batch in options.batches:
-        images = jax.random.normal(jax.random.key(1), (batch, *SIZE, 3))
-        targets = jnp.arange(batch) % 1000
-        facts: dict[str, Any] = {"dtype": "float32", "batch": batch, "shape": [*SIZE, 3], "stage": STAGE}
-
-        def call(name, targets, images=images):
-            return lambda: jax.block_until_ready(ours[name](params, images, targets))
-
-        def lines(question, subjects, reference, facts=facts, per_call=batch, **more):
-            seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
-            counted = {"per_call": per_call, "unit": "img/s", "reference": reference}
-            write("attribution", record(question, seconds, **counted, **facts, **more))
-
-        forward, one = call("forward", targets), call("grad_cam", targets)
-        if "grad_cam" in options.questions:
-            theirs = {} if options.no_peers else peers(params, images, targets)
-            differences = compare(np.asarray(one()), theirs)
-            subjects = {"jaxcam forward": forward, "jaxcam grad_cam": one, **theirs}
-            lines("grad_cam", subjects, "jaxcam grad_cam", map_difference=differences)
-        if "grad_cam_classes" in options.questions:
-            subjects = {"jaxcam forward": forward}
-            for count in options.classes:
-                classes = (targets[:, None] + jnp.arange(count)) % 1000
-                subjects[f"jaxcam grad_cam, {count} classes"] = call("several", classes)
-            lines("grad_cam_classes", subjects, "jaxcam forward")
-        if "cam_methods" in options.questions:
-            subjects = {"jaxcam forward": forward, "jaxcam 6 methods": call("every", targets)}
-            subjects["jaxcam ablation_cam, 512 channels"] = call("ablation", targets)
-            lines("cam_methods", subjects, "jaxcam forward")
+    if options.quick:
+        options.batches, options.size, options.classes, options.methods = [2], 32, [1, 3], [1, 6]
+        options.rounds = min(options.rounds, 3)
+    for dtype in options.dtypes:
+        for batch in options.batches:
+            measure(options, dtype, batch)
 
 
 if __name__ == "__main__":

@@ -48,8 +48,8 @@ def mobilenet(experiment: Experiment, stage: str) -> Config:
         network=Network(
             name="mobilenet", weights=str(MOBILENET), base_end=stage, head=Head(kind="dense", pool="average")
         ),
-        preprocessing=Preprocessing.named("tf", size=(360, 640)),
-        phases=(Phase(epochs=120, batch_size=16, learning_rate=0.1, schedule="cosine", class_weights=weights),),
+        preprocessing=Preprocessing.named("tf", size=(216, 384)),
+        phases=(Phase(epochs=300, batch_size=64, learning_rate=0.03, schedule="cosine", class_weights=weights),),
     )
 
 

@@ -5,14 +5,13 @@ augmentation alone, in turns in one process. The share is (step with - step with
 on a CPU, where other work may be running, and by wall seconds elsewhere. Also the cost by fill mode, and flips alone.
 """
 
-import argparse
 import statistics
 from typing import Any
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import interleaved, record, write
+from harness import arguments, interleaved, record, write
 
 from jaxcam.classifier import Classifier
 from jaxcam.config import Phase
@@ -43,12 +42,13 @@ VARIATIONS = {
 
 def main() -> None:
     """Measure one batch size and append the lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, rounds=3)
     parser.add_argument("--batch", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--dtype", choices=("float32", "bfloat16"), default="float32")
     parser.add_argument("--network", choices=("vgg16", "vgg16_mini"), default="vgg16")
     options = parser.parse_args()
+    if options.quick:
+        options.batch, options.network, options.rounds = 2, "vgg16_mini", min(options.rounds, 3)
     spec = NetworkSpec(
         name=options.network, classes=10, head=Head(kind="cam"), base_end="block5_conv3", dtype=options.dtype
     )
@@ -82,7 +82,7 @@ def main() -> None:
     subjects = {plain: stepper(Augment())}
     subjects |= {f"step with {name}": stepper(variation) for name, variation in VARIATIONS.items()}
     subjects |= {f"{name} alone": alone(variation) for name, variation in VARIATIONS.items()}
-    seconds = interleaved(subjects, rounds=options.rounds)
+    seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
     facts = {"dtype": options.dtype, "batch": options.batch, "network": options.network, "size": [224, 224]}
     lines = record("augmentation", seconds, per_call=options.batch, unit="images/s", reference=plain, **facts)
     on_cpu = jax.default_backend() == "cpu"
@@ -97,7 +97,7 @@ def main() -> None:
         elif name in VARIATIONS:
             # Alone, so without what fusing with the step saves: the steadier and the larger of the two figures.
             line["share_of_step"] = round(spent(line["subject"]) / (spent(plain) + spent(line["subject"])), 4)
-    write("augmentation", lines)
+    write("augmentation", lines, options)
     for line in lines:
         if "share_of_step" in line:
             print(f"{line['subject']:28} {100 * line['share_of_step']:6.2f} % of a step")

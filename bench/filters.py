@@ -16,7 +16,7 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import Seconds, interleaved, record, write
+from harness import Seconds, arguments, interleaved, missing, record, write
 from jax import lax
 
 from jaxcam import networks
@@ -62,7 +62,7 @@ def book_loop(extractor: Any, starts: np.ndarray, steps: int, *, program_each: b
     return found
 
 
-def loops(size: int) -> None:
+def loops(size: int, options: argparse.Namespace) -> None:
     """Milliseconds of an input gradient through a 3x3 convolution: by itself, in a loop, and in a loop made ready."""
 
     def slope(images, kernel):
@@ -82,61 +82,64 @@ def loops(size: int) -> None:
     images, kernel = jnp.ones((8, size, size, 64)), jnp.full((3, 3, 64, 64), 1e-3)
     subjects = {"fori_loop": looped, "ten calls": ten, "fori_loop, loop_ready": ready}
     calls = {name: partial(lambda f: jax.block_until_ready(f(images, kernel)), f) for name, f in subjects.items()}
-    seconds = interleaved(calls, rounds=5)
-    write("filters", record("input gradient in a loop", seconds, per_call=10, unit="steps/s", reference="fori_loop",
-                            dtype="float32", batch=8, size=size))  # fmt: skip
+    seconds = interleaved(calls, rounds=max(3, options.rounds))
+    lines = record("input gradient in a loop", seconds, per_call=10, unit="steps/s", reference="fori_loop",
+                   dtype="float32", batch=8, size=size)  # fmt: skip
+    write("filters", lines, options)
 
 
 def main() -> None:
     """Measure one stage and append the lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, rounds=3)
     parser.add_argument("--stage", default="block1_conv1")
     parser.add_argument("--channels", type=int, default=64)
-    parser.add_argument("--channels-timed", type=int, default=4, help="channels that Keras' loops are timed on")
+    parser.add_argument("--channels-timed", type=int, default=8, help="channels that Keras' loops are timed on")
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--steps", type=int, default=40)
-    parser.add_argument("--at-once", type=int, default=8)
-    parser.add_argument("--rounds", type=int, default=3)
+    parser.add_argument("--at-once", type=int, help="default: 16 for the first stage, 2 for the others")
     parser.add_argument("--loops", action="store_true")
     options = parser.parse_args()
+    if options.quick:
+        options.channels, options.channels_timed, options.size, options.steps, options.rounds = 4, 1, 32, 3, 1
     if options.loops:
-        return loops(24)
+        return loops(24, options)
+    at_once = options.at_once or (16 if options.stage == "block1_conv1" else 2)
     chain, params = networks.build("vgg16", head=None, key=jax.random.key(0), input_size=(options.size,) * 2)
     channels, size = jnp.arange(options.channels), (options.size, options.size)
 
     @partial(jax.jit, static_argnames="steps")
     def ours(params, steps=options.steps):
         response = stage_response(chain, params, options.stage)
-        return plain_patterns(
-            response, channels, key=jax.random.key(1), size=size, steps=steps, at_once=options.at_once
-        ).images
+        return plain_patterns(response, channels, key=jax.random.key(1), size=size, steps=steps, at_once=at_once).images
 
+    subjects: dict[str, Any] = {}
+    facts: dict[str, Any] = {"peers_missing": missing("keras")}
     timed = options.channels_timed
-    starts = np.asarray(grey_noise(jax.random.key(1), channels[:timed], size))
-    extractor = keras_extractor(params, options.stage)
-    # After a few steps: later a rounding that turns a ReLU on or off has grown, in any two programs.
-    theirs = np.stack(book_loop(extractor, starts, CHECKED, program_each=False))
-    found = np.asarray(ours(params, CHECKED))[:timed]
-    difference = float(np.abs(theirs - found).max() / np.abs(theirs - starts).max())
-    print(f"largest difference of the patterns: {difference:.1e} of the largest change after {CHECKED} steps")
-    subjects = {
-        "keras, one program": lambda: book_loop(extractor, starts, options.steps, program_each=False),
-        "keras, a program a channel": lambda: book_loop(extractor, starts, options.steps, program_each=True),
-        "jaxcam": lambda: jax.block_until_ready(ours(params)),
-    }
-    seconds = interleaved(subjects, rounds=options.rounds, warm_up=1)
-    for name in subjects:
-        if name != "jaxcam":
-            scaled = Seconds()
-            scaled.extend(value * options.channels / timed for value in seconds[name])
-            scaled.cpu = [value * options.channels / timed for value in seconds[name].cpu]
-            seconds[name] = scaled
+    if not facts["peers_missing"]:
+        starts = np.asarray(grey_noise(jax.random.key(1), channels[:timed], size))
+        extractor = keras_extractor(params, options.stage)
+        # After a few steps: later a rounding that turns a ReLU on or off has grown, in any two programs.
+        theirs = np.stack(book_loop(extractor, starts, CHECKED, program_each=False))
+        found = np.asarray(ours(params, CHECKED))[:timed]
+        difference = float(np.abs(theirs - found).max() / np.abs(theirs - starts).max())
+        print(f"largest difference of the patterns: {difference:.1e} of the largest change after {CHECKED} steps")
+        facts |= {"difference": difference, "keras_channels_timed": timed}
+        subjects["keras, one program"] = lambda: book_loop(extractor, starts, options.steps, program_each=False)
+        subjects["keras, a program a channel"] = lambda: book_loop(extractor, starts, options.steps, program_each=True)
+    subjects["jaxcam"] = lambda: jax.block_until_ready(ours(params))
+    seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
+    for name in set(subjects) - {"jaxcam"}:
+        scaled = Seconds()
+        scaled.extend(value * options.channels / timed for value in seconds[name])
+        scaled.cpu = [value * options.channels / timed for value in seconds[name].cpu]
+        scaled.facts = seconds[name].facts
+        seconds[name] = scaled
     lines = record(
         f"filter patterns, {options.stage}", seconds, per_call=options.channels, unit="patterns/s",
-        reference="keras, one program", dtype="float32", batch=options.at_once, size=options.size,
-        steps=options.steps, channels=options.channels, keras_channels_timed=timed, difference=difference,
+        reference=next(iter(subjects)), dtype="float32", batch=at_once, size=options.size,
+        steps=options.steps, channels=options.channels, **facts,
     )  # fmt: skip
-    write("filters", lines)
+    write("filters", lines, options)
     for line in lines:
         print(f"{line['subject']:28} {line['cpu_s']:9.2f} processor seconds")
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 import psutil
-from harness import interleaved, record, write
+from harness import arguments, interleaved, record, write
 from PIL import Image
 
 from jaxcam.data.decode import decode
@@ -198,17 +198,18 @@ def many_prepared(images: ImageSet, folder: Path) -> ImageSet:
 
 def main() -> None:
     """Measure both sizes and append the lines."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = arguments(__doc__, rounds=7)
     parser.add_argument("--count", type=int, default=256, help="files of 500x375; a quarter as many of 1600x1200")
     parser.add_argument("--batch", type=int, default=32)
-    parser.add_argument("--rounds", type=int, default=7)
     options = parser.parse_args()
+    if options.quick:
+        options.count, options.batch, options.rounds = 8, 4, min(options.rounds, 3)
     warnings.filterwarnings("ignore", message=".*fork.*")
     started = time.monotonic()
     for size in (SMALL, (1200, 1600)):
         with tempfile.TemporaryDirectory() as folder:
             lines = question(size, Path(folder), options)
-            write("loading", lines)
+            write("loading", lines, options)
             for line in lines:
                 rate, share = line["per_core"], line["of_plain"]
                 print(f"  {line['subject']:28} {rate:10.1f} img/s of processor time, {share} of plain x cores")

@@ -128,7 +128,10 @@ def main() -> None:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--workers", type=int)
     parser.add_argument("--no-record", action="store_true")
+    parser.add_argument("--quick", action="store_true", help="few pictures: does it work? Keeps no line")
+    parser.add_argument("--results", type=Path, help="folder for the line (default: bench/results)")
     options = parser.parse_args()
+    options.pictures = 60 if options.quick else options.pictures
     pairs = options.pairs or options.pictures // 10
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "set"
@@ -150,7 +153,7 @@ def main() -> None:
     }  # fmt: skip
     print({key: value for key, value in line.items() if key not in ("dtype", "batch")})
     if not options.no_record:
-        write("scan", [line | machine()])
+        write("scan", [line | machine()], options)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,10 @@ VGG16's convolutions, flatten, dense 256, two logits; SGD with momentum .9. Same
 one process, all cores, subjects in turns; pictures lie on the device. Keras runs the jitted loop of its guide for JAX
 (`stateless_call`, state donated), PyTorch in channels_last. Before anything is timed, the losses of two steps and the
 first step's gradient of the lowest kernel that moves are compared. Float32, or bfloat16 with float32 parameters.
-The ratio of a line is jaxcam's seconds over its own: 0.5 says that jaxcam is twice as fast.
-Run with `--size 64 64 --batch 2 --rounds 1 --warm-up 1 --epoch-images 8` to see whether it works.
+The ratio of a line is jaxcam's seconds over its own: 0.5 says that jaxcam is twice as fast. The forward pass alone
+runs between the steps. Where Keras or PyTorch are missing they are left out, and the lines say so.
 """
 
-import argparse
 import os
 from collections.abc import Callable
 from functools import partial
@@ -27,8 +26,8 @@ os.environ.setdefault("KERAS_BACKEND", "jax")
 import jax
 import jax.numpy as jnp
 import numpy as np
-from harness import interleaved, machine, record, write
-from training_peers import keras_step, torch_step
+from harness import arguments, interleaved, machine, missing, record, write
+from programs import cost_analysis, formula_flops
 
 from jaxcam import devices, networks
 from jaxcam.classifier import Classifier
@@ -86,7 +85,11 @@ class Ours:
     def flops(self, *batch: Any) -> float:
         """Operations of a step by XLA's cost analysis."""
         lowered = self.step.lower(self.state, self.sums, self.frozen, *batch, self.weights)
-        return (lowered.compile().cost_analysis() or {})["flops"]
+        return cost_analysis(lowered.compile())["flops"]
+
+    def gflop(self, *batch: Any) -> float:
+        """Operations of a step by formula."""
+        return formula_flops(self.step, self.state, self.sums, self.frozen, *batch, self.weights)[0] / 1e9
 
 
 def compare(ours: Ours, batch: tuple[Any, ...], peers: dict[str, Any], tolerance: float) -> dict[str, Any]:
@@ -111,16 +114,16 @@ def compare(ours: Ours, batch: tuple[Any, ...], peers: dict[str, Any], tolerance
 def main() -> None:
     """Measure and append the lines."""
     gpu = jax.default_backend() != "cpu"
-    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser = arguments(__doc__, rounds=5)
     parser.add_argument("--questions", nargs="+", choices=QUESTIONS, default=list(QUESTIONS))
     parser.add_argument("--size", type=int, nargs=2, default=[224, 224])
     parser.add_argument("--batch", type=int, default=128 if gpu else 8)
     parser.add_argument("--dtype", choices=["float32", "bfloat16"], default="bfloat16" if gpu else "float32")
-    parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--warm-up", type=int, default=1)
     parser.add_argument("--epoch-images", type=int, default=2048 if gpu else 48)
     parser.add_argument("--no-peers", action="store_true", help="ours only; Keras and PyTorch need not be installed")
     options = parser.parse_args()
+    if options.quick:
+        options.size, options.batch, options.epoch_images, options.rounds = [64, 64], 2, 8, min(options.rounds, 3)
     size = tuple(options.size)
     head = Head(kind="dense", pool="flatten", hidden=(256,))
     spec = networks.NetworkSpec(name="vgg16", classes=2, head=head, input_size=size, dtype=options.dtype)
@@ -134,7 +137,10 @@ def main() -> None:
     first = (pixels[: options.batch], labels[: options.batch], np.ones(options.batch, bool))
     batch = devices.shard(first)
     facts: dict[str, Any] = {"dtype": options.dtype, "batch": options.batch, "shape": [*size, 3]}
-    device = {"device": jax.devices()[0].device_kind} if gpu else {}
+    absent = missing("keras", "torch")
+    facts |= {"peers_missing": absent}
+    forward = jax.jit(classifier.apply)
+    forward_gflop = formula_flops(forward, classifier.params, batch[0])[0] / 1e9
 
     for question, trainable in STEPS.items():
         if question not in options.questions:
@@ -144,24 +150,41 @@ def main() -> None:
         if not options.no_peers:
             moving = {name for name in ours.names if name in params}
             data = (pixels[: options.batch].astype(np.float32) / 255, labels[: options.batch])
-            for name, make in (("keras", keras_step), ("torch", torch_step)):
+            for name, make in peer_steps(absent).items():
                 peers[name] = make(params, moving, *data, rate=RATE, dtype=options.dtype)
         checked = compare(ours, batch, peers, 1e-3 if options.dtype == "float32" else 5e-2)
         subjects: dict[str, Callable[[], Any]] = {
             "jaxcam": partial(ours.finished, *batch),
+            "jaxcam forward": lambda: jax.block_until_ready(forward(classifier.params, batch[0])),
             **peers,
         }
+        work = ours.gflop(*batch)
+        each = {name: {"gflop": forward_gflop if name == "jaxcam forward" else work} for name in subjects}
         seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
         counted = {"per_call": options.batch, "unit": "img/s", "reference": "jaxcam"}
-        write("training", [line | device for line in record(question, seconds, **counted, **facts, **checked)])
+        write("training", record(question, seconds, each=each, **counted, **facts, **checked), options)
 
     if "cached_epoch" in options.questions:
-        cached_epoch(classifier, pixels, labels, options, facts, device)
+        cached_epoch(classifier, pixels, labels, options, facts)
     if "step_flops" in options.questions:
-        step_flops(classifier, batch, facts, device)
+        step_flops(classifier, batch, facts, options)
 
 
-def cached_epoch(classifier, pixels, labels, options, facts, device) -> None:
+def peer_steps(absent: list[str]) -> dict[str, Any]:
+    """The peers that are installed."""
+    found: dict[str, Any] = {}
+    if "keras" not in absent:
+        from training_keras import keras_step
+
+        found["keras"] = keras_step
+    if "torch" not in absent:
+        from training_torch import torch_step
+
+        found["torch"] = torch_step
+    return found
+
+
+def cached_epoch(classifier, pixels, labels, options, facts) -> None:
     """An epoch of the head, end to end and on features that were computed once."""
     chain, last = classifier.chain, classifier.network.base_names()[-1]
     size = options.batch
@@ -185,20 +208,19 @@ def cached_epoch(classifier, pixels, labels, options, facts, device) -> None:
     subjects = {name: partial(epoch, name) for name in held}
     seconds = interleaved(subjects, rounds=min(3, options.rounds), warm_up=options.warm_up)
     counted = {"per_call": rows, "unit": "img/s", "reference": "jaxcam end to end"}
-    lines = record("cached_epoch", seconds, **counted, **facts, epoch_images=rows)
-    write("training", [line | device for line in lines])
+    write("training", record("cached_epoch", seconds, **counted, **facts, epoch_images=rows), options)
 
 
-def step_flops(classifier, batch, facts, device) -> None:
+def step_flops(classifier, batch, facts, options) -> None:
     """Operations over those of a forward pass."""
-    forward = jax.jit(classifier.apply).lower(classifier.params, batch[0]).compile().cost_analysis()["flops"]  # type: ignore[index]
+    forward = cost_analysis(jax.jit(classifier.apply).lower(classifier.params, batch[0]).compile())["flops"]
     lines = []
     for question, trainable in STEPS.items():
         flops = Ours(classifier, trainable, len(batch[0])).flops(*batch)
         line = {"question": "step_flops", "subject": f"jaxcam {question}", **facts, "median_s": None}
         line |= {"rate": round(flops / len(batch[0]) / 1e9, 3), "unit": "GFLOP/img"}
-        lines.append(line | {"ratio_to": "forward", "ratio": round(flops / forward, 4)} | machine() | device)
-    write("training", lines)
+        lines.append(line | {"ratio_to": "forward", "ratio": round(flops / forward, 4)} | machine())
+    write("training", lines, options)
 
 
 if __name__ == "__main__":

@@ -12,11 +12,13 @@ import subprocess
 import sys
 import tempfile
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
-from harness import interleaved, machine, record, write
+from harness import arguments, interleaved, machine, record, write
 from PIL import Image
+from programs import formula_flops
 
 from jaxcam import devices
 from jaxcam.classifier import Classifier
@@ -97,11 +99,15 @@ def measure(options: argparse.Namespace) -> None:
             timings.append(timing)
 
         subjects = {"forward": forwards, "grad_cam": maps_alone, "whole set to disk": whole_set}
-        seconds = interleaved(subjects, rounds=options.rounds, warm_up=1)
+        seconds = interleaved(subjects, rounds=options.rounds, warm_up=options.warm_up)
     told = timings[-options.rounds :]
     facts = {"network": options.network, "dtype": options.dtype, "batch": options.batch, "images": options.images}
     facts |= {"shape": [options.size, options.size, 3], "jpeg": [options.height, options.width]}
-    lines = record("wholeset", seconds, per_call=steps * options.batch, unit="img/s", reference="forward", **facts)
+    work = [formula_flops(forward, params, on_device[0])[0], formula_flops(program, params, *on_device, around)[0]]
+    gflops = [{"gflop": round(flops * steps / 1e9, 3)} for flops in (work[0], work[1], work[1])]
+    each = dict(zip(subjects, gflops, strict=True))
+    counted: Any = {"per_call": steps * batch, "unit": "img/s", "reference": "grad_cam", "each": each}
+    lines = record("wholeset", seconds, **counted, **facts)
     streamed = sorted(timing.seconds for timing in told)[len(told) // 2]
     lines[-1] |= {
         "rate": round(options.images / float(lines[-1]["median_s"]), 3),
@@ -109,7 +115,7 @@ def measure(options: argparse.Namespace) -> None:
         "compile_s": round(max(timing.compile_seconds for timing in timings), 2),
         "device_waited": round(float(np.median([timing.waited_share for timing in told])), 4),
     }
-    write("wholeset", lines)
+    write("wholeset", lines, options)
     print(f"streaming alone {lines[-1]['streaming_rate']} img/s, device waited {lines[-1]['device_waited']:.1%}")
 
 
@@ -142,17 +148,16 @@ def memory(options: argparse.Namespace) -> None:
         "unit": "MiB",
         "growth": round(found[options.many] / found[options.few], 3),
     }
-    write("wholeset", [line | machine()])
+    write("wholeset", [line | machine()], options)
 
 
 def main() -> None:
     """Measure and append the lines."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = arguments(__doc__, rounds=5)
     parser.add_argument("--network", default="vgg16", help="a name of the catalogue; vgg16_mini for a quick look")
     parser.add_argument("--dtype", default="float32", choices=("float32", "bfloat16"))
     parser.add_argument("--batch", type=int, default=16)
     parser.add_argument("--images", type=int, default=128)
-    parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--size", type=int, default=224, help="height and width of the network's input")
     parser.add_argument("--height", type=int, default=375, help="of the JPEG files")
     parser.add_argument("--width", type=int, default=500)
@@ -162,6 +167,9 @@ def main() -> None:
     parser.add_argument("--no-speed", action="store_true", help="measure the peaks alone")
     parser.add_argument("--peak", action="store_true", help=argparse.SUPPRESS)
     options = parser.parse_args()
+    if options.quick:
+        options.network, options.size, options.batch, options.images = "vgg16_mini", 32, 4, 8
+        options.few, options.many, options.rounds = 8, 16, min(options.rounds, 3)
     if options.peak:
         return peak(options)
     if not options.no_speed:

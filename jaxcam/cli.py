@@ -9,8 +9,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import tyro
-
 from jaxcam import __version__
 from jaxcam.errors import UserError
 
@@ -144,6 +142,8 @@ def usage(group: str = "") -> str:
 
 def parse(command: Any, arguments: Sequence[str], program: str, **options: Any) -> Any:
     """Parse with tyro; what it says about a mistake becomes a `UserError` of one line."""
+    import tyro  # not above: half of the time that `jaxcam --help` takes
+
     complaints = io.StringIO()
     try:
         with contextlib.redirect_stderr(complaints):

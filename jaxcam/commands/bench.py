@@ -1,5 +1,6 @@
 """`jaxcam bench`."""
 
+import ast
 import runpy
 import sys
 from collections.abc import Sequence
@@ -8,6 +9,8 @@ from pathlib import Path
 from jaxcam.errors import UserError
 
 FOLDER = Path(__file__).resolve().parents[2] / "bench"
+NO_QUESTIONS = ("table", "picture", "story")
+"""files of the folder that can be run and measure nothing"""
 
 
 def bench(arguments: Sequence[str]) -> None:
@@ -17,10 +20,12 @@ def bench(arguments: Sequence[str]) -> None:
 
     Example: jaxcam bench occlusion --help
     """
-    files = {path.stem: path for path in sorted(FOLDER.glob("*.py")) if _is_question(path)}
+    files = questions(FOLDER)
     if not arguments or arguments[0] in ("-h", "--help"):
         print(bench.__doc__)
-        print(f"Questions: {', '.join(files) or 'none here; get the source tree'}")
+        print("Questions:" if files else "Questions: none here; get the source tree")
+        for name, (_, about) in files.items():
+            print(f"  {name:14}{about}")
         return
     if not files:
         raise UserError(f"no benchmarks in {str(FOLDER)!r}; they come with the source tree, not with the package")
@@ -28,8 +33,16 @@ def bench(arguments: Sequence[str]) -> None:
         raise UserError(f"unknown question {arguments[0]!r}; there are: {', '.join(files)}")
     sys.argv = [f"jaxcam bench {arguments[0]}", *arguments[1:]]
     sys.path.insert(0, str(FOLDER))
-    runpy.run_path(str(files[arguments[0]]), run_name="__main__")
+    runpy.run_path(str(files[arguments[0]][0]), run_name="__main__")
 
 
-def _is_question(path: Path) -> bool:
-    return path.stem not in ("harness", "table", "picture", "story", "torch_vgg16")
+def questions(folder: Path) -> dict[str, tuple[Path, str]]:
+    """The files that measure something, by name, with the first line of what they say."""
+    found = {}
+    for path in sorted(folder.glob("*.py")):
+        if path.stem in NO_QUESTIONS:
+            continue
+        tree = ast.parse(path.read_text())
+        if any(isinstance(node, ast.If) and "__main__" in ast.unparse(node.test) for node in tree.body):
+            found[path.stem] = (path, (ast.get_docstring(tree) or "").partition("\n")[0])
+    return found

@@ -26,10 +26,12 @@ def predict(
         overlay: folder for pictures with the Grad-CAM map laid over
     """
     import jaxcam
+    from jaxcam import devices
     from jaxcam.maps.overlays import write_overlays
 
     if not images:
         raise UserError("no images: give image files after the run's folder")
+    devices.keep_compiled()
     classifier = jaxcam.load(run)
     pixels = classifier.prepare([str(path) for path in images])
     found = classifier.predict(pixels)
