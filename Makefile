@@ -9,10 +9,11 @@ demo: .venv/installed           ## the story: four experiments on drawn pictures
 	$(BIN)/jaxcam demo --out runs/demo $(ARGS)
 
 test: .venv/installed-dev       ## all tests but those that need PyTorch and Keras
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m "not peers" $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile --no-loadscope-reorder -m "not peers" $(ARGS)
 
+# As users have it: XLA optimises, which the many small programs of `make test` do without.
 test-peers: .venv/installed-peers  ## the tests beside PyTorch and Keras
-	$(BIN)/python -m pytest -n 2 --dist loadfile -m peers $(ARGS)
+	JAX_DISABLE_MOST_OPTIMIZATIONS=0 XLA_FLAGS= $(BIN)/python -m pytest -n 2 --dist loadfile -m peers $(ARGS)
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
@@ -21,13 +22,8 @@ lint: .venv/installed-dev
 types: .venv/installed-dev
 	$(BIN)/mypy
 
-bench: .venv/installed-peers    ## speed on this machine, beside the peers; half an hour on two cores
-	$(BIN)/python bench/attribution.py --batches 8 --rounds 5
-	$(BIN)/python bench/occlusion.py --rounds 3
-	cd bench && ../$(BIN)/python training.py --rounds 3
-	$(BIN)/python bench/loading.py
-	$(BIN)/python bench/scan.py
-	$(BIN)/python bench/wholeset.py --no-memory
+bench: .venv/installed-peers    ## speed on this machine, beside the peers; about 40 minutes on two cores
+	$(BIN)/python bench/everything.py $(ARGS)
 	$(BIN)/python bench/table.py
 
 .venv/bin/python:

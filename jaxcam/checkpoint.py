@@ -18,6 +18,7 @@ from typing import Any
 
 import jax
 import numpy as np
+import tensorstore
 from orbax.checkpoint import v1 as ocp
 
 from jaxcam.config import differences
@@ -27,6 +28,8 @@ from jaxcam.files import read_json, replace_file, write_json
 KEPT = 2
 CHECKSUMS, MADE_FOR = "checksums.json", "network.json"
 DAMAGED, REMOVED, HALF = "damaged-", "removed-", "orbax-checkpoint-tmp"
+MANIFEST = "manifest.ocdbt"
+"""the file of a tree that tensorstore begins with"""
 BLOCK = 2**22
 
 State = Mapping[str, Any]
@@ -116,6 +119,8 @@ class Checkpoints:
     def _read(self, step: int, loop: State, expected: Callable[[State], State]) -> tuple[State, State]:
         folder = self.folder / str(step)
         verified = verify(folder)
+        if not verified:
+            read_through(folder)
         try:
             with self._reads:
                 stored = ocp.checkpointables_metadata(folder).metadata
@@ -234,6 +239,26 @@ def verify(folder: Path) -> bool:
     except (OSError, ValueError, AttributeError, TypeError) as error:
         raise Damaged(reason(error)) from error
     return True
+
+
+def read_through(folder: Path) -> None:
+    """Read every tree of a state without checksums once; `Damaged` where that fails.
+
+    By tensorstore alone: reading what is damaged through orbax leaves tasks behind that complain later.
+    """
+    for about in sorted(folder.glob("*/_METADATA")):
+        tree = about.parent
+        # An absent manifest would read as an empty tree.
+        if not (tree / MANIFEST).is_file():
+            raise Damaged(f"{tree.name}/{MANIFEST} is missing")
+        try:
+            spec = {"driver": "ocdbt", "base": {"driver": "file", "path": f"{tree}/"}}
+            store = tensorstore.KvStore.open(spec).result()
+            for key in store.list().result():
+                if not store.read(key).result().value:  # so it reads where the file of the values is gone
+                    raise Damaged(f"{tree.name}/{key.decode()} is missing")
+        except (ValueError, OSError) as error:
+            raise Damaged(reason(error)) from error
 
 
 def checksum(path: Path) -> int:

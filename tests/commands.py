@@ -1,10 +1,14 @@
 """The `jaxcam` command as a process of its own, if need be killed at a chosen moment; tiny pictures and a config."""
 
+import itertools
 import os
 import signal
+import socket
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
@@ -48,6 +52,21 @@ def write_pictures(root: Path, *, train: int = 6, valid: int = 3, broken: bool =
     return root
 
 
+def free_port() -> int:
+    """A port nobody listens on, below those the system gives to callers: nobody takes it in the next moment."""
+    for number in range(100):
+        port = 20000 + (os.getpid() * 97 + number * 7919 + next(_ASKED) * 31) % 10000
+        with socket.socket() as probe:
+            try:
+                probe.bind(("", port))
+            except OSError:
+                continue
+            return port
+    raise RuntimeError("no free port")
+
+
+_ASKED = itertools.count()
+
 MEASURED = (
     sys.executable,
     "-c",
@@ -72,6 +91,7 @@ class Shell:
             "JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS": "0",
             "JAX_NUMPY_DTYPE_PROMOTION": "strict",
             "JAX_PLATFORMS": "cpu",
+            **{key: os.environ[key] for key in ("JAX_DISABLE_MOST_OPTIMIZATIONS", "XLA_FLAGS") if key in os.environ},
         }
 
     def __call__(self, *arguments: object, status: int = 0, devices: int = 1) -> subprocess.CompletedProcess:
@@ -99,7 +119,20 @@ class Shell:
     ) -> subprocess.CompletedProcess:
         command = [*before, sys.executable, "-m", "jaxcam", *map(str, arguments)]
         environment = {**self.environment, **extra}
-        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=300)
+        return subprocess.run(command, cwd=self.folder, env=environment, capture_output=True, text=True, timeout=900)
+
+
+def joined(commands: Sequence[Sequence[object]], **options: Any) -> list[subprocess.CompletedProcess]:
+    """Run several commands at once and wait for all; where one hangs none is left behind."""
+    pipe = subprocess.PIPE
+    running = [subprocess.Popen([*map(str, c)], stdout=pipe, stderr=pipe, text=True, **options) for c in commands]
+    try:
+        said = [process.communicate(timeout=900) for process in running]
+    finally:
+        for process in running:
+            process.kill()
+            process.wait()
+    return [subprocess.CompletedProcess(p.args, p.returncode, *words) for p, words in zip(running, said, strict=True)]
 
 
 def tree(folder: Path, *parts: str) -> dict[str, bytes]:

@@ -1,5 +1,6 @@
 """Checkpoints: whole or absent, the last two, as numpy; damaged ones, a full disk, another network."""
 
+import gc
 import json
 import shutil
 import subprocess
@@ -108,14 +109,38 @@ def test_a_damaged_state_is_told_and_the_one_before_is_taken(folder, how):
         assert last(folder)[0]["epoch"] == 5
 
 
-def test_damage_shows_without_checksums_too(folder):
-    """A run that was killed before they were written."""
+@pytest.mark.parametrize(
+    ("which", "how", "told"),
+    [
+        ("params/manifest.ocdbt", "deleted", "params/manifest.ocdbt is missing"),
+        ("params/manifest.ocdbt", "cut", "Error decoding manifest"),
+        ("params/d/*", "changed", "DATA_LOSS"),
+        ("loop/d/*", "deleted", "NOT_FOUND"),
+        ("params/_METADATA", "deleted", "params cannot be read"),
+        ("loop/_METADATA", "cut", "loop"),
+    ],
+)
+def test_damage_shows_without_checksums_too(folder, which, how, told, capfd):
+    """A run that was killed before they were written; nothing of it may reach orbax, whose tasks complain later."""
     (folder / "5" / CHECKSUMS).unlink()
     assert last(folder)[0]["epoch"] == 5
-    (folder / "5" / "params" / "manifest.ocdbt").unlink()
+    (path,) = (folder / "5").glob(which)
+    DAMAGE[how](path)
     lines = []
     assert last(folder, lines)[0]["epoch"] == 2
-    assert "warning: checkpoint 5 is damaged" in lines[0]
+    assert lines[0].startswith("warning: checkpoint 5 is damaged (")
+    assert told in lines[0]
+    gc.collect()
+    said = capfd.readouterr().err
+    assert not any(words in said for words in ("never retrieved", "Event loop", "Traceback"))
+
+
+def test_values_that_are_gone_show_without_checksums_too(folder):
+    (folder / "5" / CHECKSUMS).unlink()
+    max((folder / "5").rglob("*"), key=lambda path: path.stat().st_size * path.is_file()).unlink()
+    lines = []
+    assert last(folder, lines)[0]["epoch"] == 2
+    assert "(params/dense.kernel/c/0/0 is missing)" in lines[0]
 
 
 def test_a_first_state_that_is_damaged_means_the_beginning_and_two_mean_the_end(folder):

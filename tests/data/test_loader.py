@@ -43,7 +43,7 @@ def same(one: Batch, other: Batch):
 
 
 def wait_for_threads(count):
-    end = time.monotonic() + 5
+    end = time.monotonic() + 60
     while threading.active_count() > count and time.monotonic() < end:
         time.sleep(0.01)
     return threading.active_count()
@@ -136,14 +136,15 @@ def test_stopping_early_ends_the_threads(images):
     next(loader)
     assert threading.active_count() > before
     loader.close()
-    assert wait_for_threads(before) == before
+    assert wait_for_threads(before) <= before  # fewer, where threads of an earlier test have ended meanwhile
     for _ in prefetch_to_device(batches(images, SETTINGS, batch_size=2), lambda batch: jax.device_put(batch.images)):
         break
-    assert wait_for_threads(before) == before
+    assert wait_for_threads(before) <= before  # fewer, where threads of an earlier test have ended meanwhile
 
 
 PROGRAM = """
-import sys, numpy as np
+import signal, sys, numpy as np
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from jaxcam.data import load_folder
 from jaxcam.data.loader import batches
 from jaxcam.preprocessing import Preprocessing
@@ -166,8 +167,8 @@ def test_the_process_ends_at_once(images, how, status):
         assert process.stdout.readline() == "running\n"
         if how == "interrupt":
             process.send_signal(signal.SIGINT)
-        # The rest of the order would take an hour; a minute only says that it did not wait for it.
-        _, messages = process.communicate(timeout=60)
+        # The rest of the order would take hours; this only says that it did not wait for it.
+        _, messages = process.communicate(timeout=300)
         assert process.returncode == status, messages
         assert messages.count("Traceback") == (1 if how == "interrupt" else 0)
     finally:

@@ -2,15 +2,13 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 import threading
 
 import jax
 import numpy as np
 import pytest
-from commands import write_pictures
+from commands import free_port, joined, write_pictures
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_folder import fails
@@ -89,7 +87,7 @@ def test_it_goes_on_for_ever_and_stops_when_told(images):
     endless.close()
     for thread in threading.enumerate():
         if thread is not threading.current_thread() and not thread.daemon:
-            thread.join(5)
+            thread.join(60)
     assert threading.active_count() <= before
 
 
@@ -154,20 +152,12 @@ np.savez(out, **found)
 
 
 def run(folder, out, count, state):
-    with socket.socket() as free:
-        free.bind(("localhost", 0))
-        port = free.getsockname()[1]
+    port = free_port()
     environment = {**os.environ, "JAX_PLATFORMS": "cpu", "JAX_NUM_CPU_DEVICES": "2" if count == 1 else "1"}
-    processes = [
-        subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, str(index), str(count), str(port), str(folder), state, f"{out}{index}.npz"],
-            env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
-        )
-        for index in range(count)
-    ]  # fmt: skip
-    for process in processes:
-        _, messages = process.communicate(timeout=240)
-        assert process.returncode == 0, messages
+    program = (sys.executable, "-c", PROGRAM)
+    commands = [(*program, index, count, port, folder, state, f"{out}{index}.npz") for index in range(count)]
+    for process in joined(commands, env=environment):
+        assert process.returncode == 0, process.stderr
     return [dict(np.load(f"{out}{index}.npz")) for index in range(count)]
 
 

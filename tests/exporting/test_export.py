@@ -121,10 +121,10 @@ def test_a_changed_file_is_refused_and_an_old_program_replaced(tmp_path):
 
     folder = export(classifier(), tmp_path / "out", methods=(), platforms=("cpu",))
     export(classifier(seed=1), folder, methods=(), platforms=("cpu",))
-    program, images = Program(folder), pictures(2)
-    np.testing.assert_allclose(
-        program(images)["probabilities"], classifier(seed=1).predict(images).probabilities, atol=1e-6
-    )
+    program, made = Program(folder), classifier(seed=1)
+    for count in (1, 2, 5):
+        images = pictures(count)
+        np.testing.assert_allclose(program(images)["probabilities"], made.predict(images).probabilities, atol=1e-6)
     with pytest.raises(ValueError, match="give uint8 RGB images"):
         program(images.astype(np.float32))
     (folder / "params.safetensors").write_bytes(b"something else")

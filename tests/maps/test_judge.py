@@ -30,19 +30,12 @@ from jaxcam.preprocessing import Preprocessing
 from jaxcam.progress import Progress
 from jaxcam.training.start import initial_classifier
 
+pytestmark = pytest.mark.usefixtures("quick_compilation")
 QUIET = Progress(quiet=True)
 REQUEST = Request(methods=("grad_cam", "saliency"), targets="true")
 SETTINGS = Judging(
     images=8, steps=3, shares=(0.5,), squares=3, again=5, samples=2, costly=0.5, batch_size=3, resamples=200
 )
-
-
-@pytest.fixture(scope="module", autouse=True)
-def quick_to_compile():
-    """Most of the time of these tests would go into making their programs fast."""
-    jax.config.update("jax_disable_most_optimizations", True)
-    yield
-    jax.config.update("jax_disable_most_optimizations", False)
 
 
 @pytest.fixture(scope="module")

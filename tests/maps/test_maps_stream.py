@@ -8,7 +8,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxcam.maps.stream import Timing, compiled_ahead, stream
+from jaxcam.maps.stream import Timing, _busy, compiled_ahead, stream
 
 
 @pytest.fixture(scope="module")
@@ -54,11 +54,13 @@ def test_no_more_than_a_few_batches_are_under_way(double):
 def test_a_device_that_waits_is_told(double):
     def slow():
         for item in range(4):
-            time.sleep(0.05)
+            time.sleep(0.2)
             yield item
 
+    double(jnp.asarray(0))  # compiled before it is measured
     timing = stream(lambda item: double(jnp.asarray(item)), slow(), lambda item, arrays: None)
     assert timing.waited_share > 0.5
+    assert _busy([0, 1, 7, 8], [3, 5, 8, 9]) == (9, 2)
 
 
 @pytest.mark.parametrize("where", ["source", "start", "write"])

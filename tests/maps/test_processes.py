@@ -1,13 +1,12 @@
 """Several processes share a set: two real ones on one machine, joined by `jax.distributed`."""
 
 import os
-import socket
 import subprocess
 import sys
 from pathlib import Path
 
 import pytest
-from commands import leftovers, tree
+from commands import free_port, joined, leftovers, tree
 
 import jaxcam
 from jaxcam import devices
@@ -16,31 +15,13 @@ from jaxcam.errors import UserError
 OPTIONS = ("--methods", "cam", "smooth_grad", "--noise-samples", "2", "--targets", "all", "--batch-size", "2")
 
 
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        return probe.getsockname()[1]
-
-
-def together(shell, run, *options, count=2, alone=()):
-    """Start `count` processes of one `explain` and wait for all; their results. `alone`: options of the last one."""
-    port = free_port()
+def together(shell, run, *options, count=2):
+    """Start `count` processes of one `explain` and wait for all; their results."""
     environment = {**shell.environment, "PYTHONPATH": str(Path(jaxcam.__file__).parents[1])}
-    started = []
-    for number in range(count):
-        own = ("--coordinator", f"localhost:{port}", "--processes", str(count), "--process-id", str(number))
-        more = alone if number == count - 1 else ()
-        command = [sys.executable, "-m", "jaxcam", "explain", str(run), *OPTIONS, *options, *more, *own]
-        started.append(
-            subprocess.Popen(
-                command, cwd=shell.folder, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-            )
-        )
-    done = []
-    for process in started:
-        out, err = process.communicate(timeout=240)
-        done.append((process.returncode, out, err))
-    return done
+    own = ("--coordinator", f"localhost:{free_port()}", "--processes", count, "--process-id")
+    explain = (sys.executable, "-m", "jaxcam", "explain", run, *OPTIONS, *options)
+    done = joined([(*explain, *own, number) for number in range(count)], cwd=shell.folder, env=environment)
+    return [(process.returncode, process.stdout, process.stderr) for process in done]
 
 
 @pytest.fixture(scope="module")

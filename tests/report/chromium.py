@@ -8,11 +8,14 @@ import select
 import shutil
 import subprocess
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 PROGRAM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-SILENCE = 60
+SILENCE = 120
+PATIENCE = 60
+"""seconds until something that is waited for is said to have failed; only a failure takes that long"""
 KEYS = {"Tab": 9, "Enter": 13, "Escape": 27, " ": 32, "PageUp": 33, "PageDown": 34, "End": 35, "Home": 36,
         "ArrowLeft": 37, "ArrowUp": 38, "ArrowRight": 39, "ArrowDown": 40}  # fmt: skip
 """codes of the keys that are no letters"""
@@ -63,7 +66,11 @@ class Browser:
         self.call("Browser.close")
         self._write.close()
         self._read.close()
-        self._process.wait(20)
+        try:
+            self._process.wait(PATIENCE)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            raise
 
     def call(self, method: str, **parameters: Any) -> dict[str, Any]:
         """Send a command and wait for its answer."""
@@ -81,9 +88,10 @@ class Browser:
 
     def open(self, page: Path, fragment: str = "") -> None:
         """Load a file and wait until it has loaded."""
+        # A mark on the page that goes away: the event of a load may be that of the load before.
+        self.run("window.leaving = true")
         self.call("Page.navigate", url=page.resolve().as_uri() + fragment)
-        while self._next().get("method") != "Page.loadEventFired":
-            pass
+        self.wait_for("!window.leaving && document.readyState", "complete")
 
     def run(self, expression: str) -> Any:
         """Value of a JavaScript expression in the page."""
@@ -92,13 +100,23 @@ class Browser:
             raise RuntimeError(answer["exceptionDetails"]["exception"]["description"])
         return answer["result"].get("value")
 
-    def wait_for(self, expression: str, value: Any) -> None:
-        """Wait until an expression has a value: the browser hands events on in its own time."""
-        ends = time.monotonic() + 10
-        while (got := self.run(expression)) != value:
+    def wait_for(self, expression: str, wanted: Any) -> Any:
+        """Wait until an expression has a value, or one of which a function is true: a browser takes its own time."""
+        fits: Callable[[Any], bool] = wanted if callable(wanted) else lambda value: value == wanted
+        ends, got = time.monotonic() + PATIENCE, None
+        while True:
+            try:
+                if fits(got := self.run(expression)):
+                    return got
+            except RuntimeError as error:  # the page is on its way, or what is asked about is not there yet
+                got = error
             if time.monotonic() > ends:
-                raise AssertionError(f"{expression} is {got!r}, not {value!r}")
+                raise AssertionError(f"{expression} is {got!r}, not {wanted!r}")
             time.sleep(0.02)
+
+    def settle(self) -> None:
+        """Wait until the page has drawn itself and handled what was waiting, such as the end of a dialog."""
+        self.run("new Promise((done) => requestAnimationFrame(() => setTimeout(() => setTimeout(done))))")
 
     def press(self, key: str) -> None:
         """Press and release a key."""
@@ -107,6 +125,7 @@ class Browser:
         common = {"key": key, "code": key, "windowsVirtualKeyCode": code}
         self.call("Input.dispatchKeyEvent", type="keyDown", text=text, **common)
         self.call("Input.dispatchKeyEvent", type="keyUp", **common)
+        self.settle()
 
     def click(self, selector: str) -> None:
         """Move the mouse to the middle of the first element that fits, which must be on top there, and click."""
@@ -128,21 +147,27 @@ class Browser:
         self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, y=y)
         self.call("Input.dispatchMouseEvent", type="mousePressed", **common)
         self.call("Input.dispatchMouseEvent", type="mouseReleased", **common)
+        self.settle()
 
     def choose(self, selector: str, value: str) -> None:
-        """Choose an option of a list by keys."""
+        """Choose an option of a list by keys, each when the one before has done its work."""
         field = f"document.querySelector({json.dumps(selector)})"
-        values = self.run(f"[...{field}.options].map(option => option.value)")
-        self.run(f"{field}.focus()")
-        steps = values.index(value) - self.run(f"{field}.selectedIndex")
-        for _ in range(abs(steps)):
-            self.press("ArrowDown" if steps > 0 else "ArrowUp")
-        self.wait_for(f"{field}.value", value)
+        wanted = self.run(f"[...{field}.options].map(option => option.value)").index(value)
+        ends = time.monotonic() + PATIENCE
+        while (at := self.run(f"{field}.selectedIndex")) != wanted:
+            if time.monotonic() > ends:
+                raise AssertionError(f"{selector} stays at {at} on its way to {wanted}")
+            # Asked for before each key: a dialog that has just closed may take the focus away again.
+            self.run(f"{field}.focus()")
+            self.press("ArrowDown" if at < wanted else "ArrowUp")
+        self.settle()
 
     def write(self, selector: str, text: str) -> None:
         """Click into a field and write."""
         self.click(selector)
+        self.wait_for(f"document.activeElement === document.querySelector({json.dumps(selector)})", True)
         self.call("Input.insertText", text=text)
+        self.settle()
 
     def show(self, *, width: int = 1280, height: int = 900, scheme: str = "light", reduced: bool = False) -> None:
         """Set the window's size, and whether light or dark, and less motion, is asked for."""

@@ -53,16 +53,24 @@ def opened(browser):
     return browser.run(TITLE)
 
 
+def leave(browser):
+    """Close the large view by a key; when it has given the focus back."""
+    browser.press("Escape")
+    browser.wait_for(TITLE, False)
+    browser.wait_for("location.hash.includes('picture=')", False)
+    browser.settle()
+
+
 def test_filters_and_order(browser, run):
     browser.wait_for(COUNT, "17 of 17 shown")
     browser.choose("#split", "valid")
     browser.wait_for(COUNT, "11 of 17 shown")
     browser.choose("#label", "cat")
-    assert all(name.startswith("cat/") for name in browser.run(SHOWN))
+    browser.wait_for(SHOWN, lambda names: names and all(name.startswith("cat/") for name in names))
     browser.choose("#error", "wrong")
     browser.wait_for(COUNT, "2 of 17 shown")
     browser.choose("#error", "right")
-    assert set(browser.run(SHOWN)) == {run.paths[row] for row in (2, 3, 4)}
+    browser.wait_for(SHOWN, lambda names: set(names) == {run.paths[row] for row in (2, 3, 4)})
     browser.click("#clear")
     browser.wait_for(COUNT, "17 of 17 shown")
     browser.choose("#split", "valid")
@@ -72,10 +80,10 @@ def test_filters_and_order(browser, run):
     browser.choose("#sort", "easy")
     browser.wait_for(SHOWN, by_loss[::-1])
     browser.choose("#sort", "unsure")
-    order = [run.paths.index(name) for name in browser.run(SHOWN)]
-    assert order == sorted(order, key=lambda row: run.probabilities[row].max())
+    sure = lambda name: run.probabilities[run.paths.index(name)].max()
+    browser.wait_for(SHOWN, lambda names: [*map(sure, names)] == sorted(map(sure, names)))
     browser.choose("#finding", "M1")
-    assert set(browser.run(SHOWN)) == {run.paths[row] for row in run.readable[:6]}
+    browser.wait_for(SHOWN, lambda names: set(names) == {run.paths[row] for row in run.readable[:6]})
     browser.write("#find", "DOG/")
     browser.wait_for(COUNT, "1 of 17 shown")
     browser.write("#find", "none")
@@ -85,7 +93,7 @@ def test_filters_and_order(browser, run):
 def test_the_large_view_by_keyboard(browser, run):
     browser.choose("#split", "valid")
     browser.choose("#sort", "path")
-    names = browser.run(SHOWN)
+    names = browser.wait_for(SHOWN, lambda names: len(names) == 11)
     browser.run("document.querySelector('.card .stage').focus()")
     browser.press("ArrowRight")
     browser.wait_for("document.activeElement.closest('.card')?.dataset.path", names[1])
@@ -96,6 +104,7 @@ def test_the_large_view_by_keyboard(browser, run):
     browser.press("End")
     browser.wait_for("document.activeElement.closest('.card')?.dataset.path", names[-1])
     browser.press("Home")
+    browser.wait_for("document.activeElement.closest('.card')?.dataset.path", names[0])
     browser.press("ArrowDown")
     browser.wait_for("document.activeElement.closest('.card')?.dataset.path", names[columns])
     assert browser.run("document.querySelectorAll('.card [tabindex=\"0\"]').length") == 1
@@ -104,15 +113,16 @@ def test_the_large_view_by_keyboard(browser, run):
     browser.wait_for(TITLE, names[columns])
     browser.press("ArrowRight")
     browser.wait_for(TITLE, names[columns + 1])
-    for _ in range(columns + 2):
+    for place in (*range(columns, -1, -1), -1):
         browser.press("ArrowLeft")
-    browser.wait_for(TITLE, names[-1])
-    assert browser.run(HEAT).startswith("with the grad_cam map for ")
+        browser.wait_for(TITLE, names[place])
+    mapped = lambda words: words.startswith("with the grad_cam map for ")
+    browser.wait_for(HEAT, mapped)
     browser.press("m")
     browser.wait_for(HEAT, "")
     browser.press("m")
-    browser.press("Escape")
-    browser.wait_for(TITLE, False)
+    browser.wait_for(HEAT, mapped)
+    leave(browser)
     browser.wait_for("document.activeElement.closest('.card')?.dataset.path", names[-1])
 
 
@@ -121,23 +131,25 @@ def test_the_large_view_by_mouse(browser, run):
     browser.click(".card .stage")
     path = opened(browser)
     row = run.paths.index(path)
-    assert browser.run(HEAT).startswith(f"with the cam map for {run.classes[run.predicted[row]]}, hottest at the ")
+    expected = f"with the cam map for {run.classes[run.predicted[row]]}, hottest at the "
+    browser.wait_for(HEAT, lambda words: words.startswith(expected))
     for name in run.classes:
         browser.click(f"#large .chances [data-target={name}]")
-        assert browser.run(HEAT).startswith(f"with the cam map for {name}, ")
-        assert browser.run("document.activeElement.dataset.target") == name
+        browser.wait_for(HEAT, lambda words, name=name: words.startswith(f"with the cam map for {name}, "))
+        browser.wait_for("document.activeElement.dataset.target", name)
     shares = browser.run("[...document.querySelectorAll('#large .value')].map(value => parseFloat(value.textContent))")
     np.testing.assert_allclose(shares, 100 * run.probabilities[row], atol=0.06)
     browser.click("#large-map")
-    assert browser.run(HEAT) == ""
+    browser.wait_for(HEAT, "")
     browser.click("#large-map")
+    browser.wait_for(HEAT, lambda words: words != "")
     browser.run("document.getElementById('large-opacity').focus()")
     browser.press("Home")
     browser.wait_for("getComputedStyle(document.querySelector('#large .heat')).opacity", "0")
     browser.press("ArrowRight")
     browser.wait_for("getComputedStyle(document.querySelector('#large .heat')).opacity", "0.05")
     browser.click("#next")
-    assert browser.run(TITLE) != path
+    browser.wait_for(TITLE, lambda title: title != path)
     browser.click("#previous")
     browser.wait_for(TITLE, path)
     browser.click("#close")
@@ -149,16 +161,15 @@ def test_the_address_holds_what_is_shown(browser, run):
     browser.choose("#sort", "loss")
     browser.click(".card .stage")
     path = opened(browser)
-    address = browser.run("location.hash")
+    address = browser.wait_for("location.hash", lambda address: "picture=" in address)
     assert set(address.partition("?")[2].split("&")) == {
         "label=dog", "sort=loss", f"picture=valid%2F{path.replace('/', '%2F').replace(' ', '%20')}"
     }  # fmt: skip
     browser.call("Page.navigate", url="about:blank")
+    browser.wait_for("location.href", "about:blank")
     browser.open(run.folder / "report" / "index.html", address)
     browser.wait_for(TITLE, path)
-    assert browser.run("[document.getElementById('label').value, document.getElementById('sort').value]") == [
-        "dog", "loss"
-    ]  # fmt: skip
+    browser.wait_for("[document.getElementById('label').value, document.getElementById('sort').value]", ["dog", "loss"])
     browser.press("Escape")
     browser.wait_for("location.hash", "#pictures?label=dog&sort=loss")
     for nonsense in (
@@ -168,7 +179,7 @@ def test_the_address_holds_what_is_shown(browser, run):
     ):
         browser.run(f"location.hash = {json.dumps(nonsense)}")
         browser.wait_for(COUNT, "17 of 17 shown") if "x?y" not in nonsense else None
-    assert browser.run("document.getElementById('sort').value") == "given"
+    browser.wait_for("document.getElementById('sort').value", "given")
 
 
 def test_the_findings_lead_to_their_pictures(browser, run):
@@ -193,16 +204,17 @@ def test_light_dark_narrow_and_still(browser, tmp_path):
         )
         assert browser.run(FAINT) == []
         browser.click(".card .stage")
+        opened(browser)
         assert browser.run(FAINT) == []
-        browser.press("Escape")
-        browser.wait_for(TITLE, False)
+        leave(browser)
     assert colours[0] > 600 > 150 > colours[1]
     for width in (1280, 700, 360):
         browser.show(width=width)
         browser.wait_for("document.documentElement.scrollWidth <= innerWidth", True)
     browser.click(".card .stage")
+    opened(browser)
     assert browser.run("document.getElementById('large').scrollWidth <= innerWidth")
-    browser.press("Escape")
+    leave(browser)
     browser.show(reduced=True)
     assert browser.run("getComputedStyle(document.documentElement).scrollBehavior") == "auto"
     assert [url for url in browser.requests if not url.startswith(("data:", "file:///"))] == []
@@ -244,6 +256,7 @@ FAINT = """(() => {
 
 def test_names_for_those_who_cannot_see(browser):
     browser.click(".card .stage")
+    opened(browser)
     tree = browser.call("Accessibility.getFullAXTree")["nodes"]
     roles = {"button", "link", "textbox", "searchbox", "combobox", "checkbox", "slider", "dialog", "image", "region",
              "navigation", "form", "table"}  # fmt: skip
@@ -253,7 +266,7 @@ def test_names_for_those_who_cannot_see(browser):
     ]  # fmt: skip
     assert [role for role in nameless if role not in ("table", "region", "image")] == []
     assert {"dialog", "slider", "button"} <= {node["role"]["value"] for node in tree if not node["ignored"]}
-    browser.press("Escape")
+    leave(browser)
     levels = browser.run("[...document.querySelectorAll('h1, h2, h3, h4')].map(title => Number(title.tagName[1]))")
     assert levels[0] == 1
     assert all(after - before <= 1 for before, after in pairwise(levels))
@@ -272,7 +285,7 @@ def test_paper_shows_all_findings(browser):
     assert not browser.run(f"[...document.body.querySelectorAll('*')].some({sticky})")
     browser.run("dispatchEvent(new Event('afterprint'))")
     browser.call("Emulation.setEmulatedMedia", media="")
-    assert not browser.run("[...document.querySelectorAll('details.expand')].some(one => one.open)")
+    browser.wait_for("[...document.querySelectorAll('details.expand')].some(one => one.open)", False)
     assert browser.call("Page.printToPDF")["data"].startswith("JVBERi0")  # "%PDF-"
 
 
@@ -298,7 +311,7 @@ def test_hostile_names_do_nothing_in_a_browser(shared_browser, tmp_path):
         is False
     )
     assert browser.run("document.querySelectorAll('img[src=x]').length") == 0
-    browser.press("Escape")
+    leave(browser)
     browser.click('a[href^="#pictures?finding="][href*="script"]')
     browser.wait_for(COUNT, "2 of 12 shown")
     assert browser.messages == []
@@ -330,7 +343,7 @@ def test_a_folder_with_lazy_pictures(shared_browser, tmp_path, monkeypatch):
     assert browser.run("document.querySelectorAll('.card').length") < 60
     browser.press("Enter")
     browser.wait_for("[...document.querySelectorAll('#large img')].filter(i => i.complete && i.naturalWidth).length", 3)
-    browser.press("Escape")
+    leave(browser)
     browser.choose("#error", "wrong")
     wrong = int((run.predicted != run.labels).sum())
     browser.wait_for(COUNT, f"{wrong} of 300 shown")

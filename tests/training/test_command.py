@@ -24,7 +24,7 @@ MOMENTS = (
     "os.rename .config.json.part 1",  # at the very start
     "os.mkdir 1.orbax-checkpoint-tmp/params 1",  # the first checkpoint, half-written
     "os.rename 1.orbax-checkpoint-tmp' 1",  # written, not yet in place
-    "open history.jsonl 3",  # before the third line; the second checkpoint may be on its way
+    "open history.jsonl 3",  # before the first line: the file is opened twice to be cut
     "os.rename 2/.checksums.json.part 1",  # in place, but its checksums are not
     "os.rmdir removed-1 1",  # while an old checkpoint is removed
     "open timings.jsonl 1",  # inside the second phase, or just before it

@@ -2,14 +2,12 @@
 
 import json
 import os
-import socket
-import subprocess
 import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-from commands import leftovers, write_pictures
+from commands import free_port, joined, leftovers, write_pictures
 
 import jaxcam
 from jaxcam import config as configs
@@ -52,28 +50,19 @@ def place(shell, tmp_path_factory):
     return folder
 
 
-def started(shell, place, arguments, devices):
+def train_in(shell, place, arguments, devices):
+    """Train in a process for each list of arguments; what they said. None may fail."""
     environment = {**shell.environment, "PYTHONPATH": str(Path(jaxcam.__file__).parents[1])}
-    environment |= {"JAX_NUM_CPU_DEVICES": str(devices), "JAX_DISABLE_MOST_OPTIMIZATIONS": "1"}
-    command = [sys.executable, "-m", "jaxcam", "train", *arguments]
-    pipe = subprocess.PIPE
-    return subprocess.Popen(command, cwd=place, env=environment, stdout=pipe, stderr=pipe, text=True)
-
-
-def ended(processes):
-    """What they said; none may fail."""
-    said = [process.communicate(timeout=280) for process in processes]
-    assert [process.returncode for process in processes] == [0] * len(processes), said
-    return said
+    environment |= {"JAX_NUM_CPU_DEVICES": str(devices)}
+    done = joined([(sys.executable, "-m", "jaxcam", "train", *own) for own in arguments], cwd=place, env=environment)
+    assert [process.returncode for process in done] == [0] * len(done), [process.stderr for process in done]
+    return [(process.stdout, process.stderr) for process in done]
 
 
 def together(shell, place, arguments, *, count=2):
     """Train in `count` processes with two devices each."""
-    with socket.socket() as probe:
-        probe.bind(("localhost", 0))
-        port = probe.getsockname()[1]
-    own = ["--joined.coordinator", f"localhost:{port}", "--joined.processes", str(count), "--joined.process-id"]
-    return ended([started(shell, place, [*arguments, *own, str(number)], 2) for number in range(count)])
+    own = ["--joined.coordinator", f"localhost:{free_port()}", "--joined.processes", count, "--joined.process-id"]
+    return train_in(shell, place, [[*arguments, *own, number] for number in range(count)], 2)
 
 
 def compared(ours, theirs):
@@ -90,7 +79,7 @@ def compared(ours, theirs):
 @pytest.mark.usefixtures("quick_compilation")
 def test_two_processes_with_two_devices_give_what_one_device_gives(shell, place, monkeypatch):
     """Also where one process goes on alone from what two have begun."""
-    ended([started(shell, place, ["both.py", "--out", "one"], 1)])
+    train_in(shell, place, [["both.py", "--out", "one"]], 1)
     first, second = together(shell, place, ["both.py", "--out", "two"])
     compared(place / "two", place / "one")
     assert leftovers(place / "two") == []

@@ -51,13 +51,13 @@ def hostile(tmp_path, monkeypatch):
 
 @pytest.mark.parametrize("workers", [1, 3])
 def test_a_hostile_file_costs_itself(hostile, workers):
-    found = dict(pool.examine_all(enumerate(hostile), workers=workers, seconds=4))
+    found = dict(pool.examine_all(enumerate(hostile), workers=workers, seconds=6))
     assert sorted(found) == list(range(24))
     problems = {number: findings.problem for number, findings in found.items() if findings.problem}
     assert problems == {3: "crashed", 4: "crashed", 9: "too slow", 15: "too large", 20: "crashed"}
     assert "SIGSEGV" in found[3].reason
     assert "exit status 3" in found[20].reason
-    assert "4 s" in found[9].reason
+    assert "6 s" in found[9].reason
     assert all(found[number].pixels for number in found if number not in problems)
 
 
@@ -74,16 +74,17 @@ def children():
 
 @pytest.mark.skipif(not os.path.exists("/proc/self/task"), reason="no /proc")
 def test_processes_end_when_the_caller_stops(hostile):
-    before = children()
+    before = set(children())
     answers = pool.examine_all(enumerate(hostile[:3] * 10), workers=2)
     next(answers)
-    assert len(children()) == len(before) + 2
+    assert len(set(children()) - before) == 2
     answers.close()
-    assert children() == before
+    assert set(children()) <= before
 
 
 SCAN = """
-import sys
+import signal, sys
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background jobs ignore it
 from jaxcam.data.scan import pool
 print("started", flush=True)
 list(pool.examine_all(enumerate([sys.argv[1]] * 100000), workers=2))
@@ -105,8 +106,8 @@ def test_processes_do_not_outlive_the_scan(tmp_path, stop):
                 workers = file.read().split()
             time.sleep(0.05)
         scan.send_signal(stop)
-        scan.wait(30)
-    ends = time.monotonic() + 20
+        scan.wait(120)
+    ends = time.monotonic() + 120
     while any(alive(worker) for worker in workers):
         assert time.monotonic() < ends
         time.sleep(0.1)
