@@ -97,7 +97,11 @@ def story(lines: list[Line], name: str) -> Block:
         swapped = f"{one['swapped_accuracy']:.0%} of {one['swapped_count']}"
         heat = f"{one['heat_on_figure']:.0%} ({one['figure_area']:.0%})"
         rows.append([one["title"], valid, swapped, heat])
-    block = table(["training pictures", "validation", "backgrounds swapped", "heat on the figure (even map)"], rows)
+        if "audit" in one:  # older stories asked no audit
+            rows[-1] += [one["audit_alone"], one["audit"]]
+    head = ["training pictures", "validation", "backgrounds swapped", "heat on the figure (even map)"]
+    head += ["audit alone", "audit with swapped pictures"] if len(rows[0]) > len(head) else []
+    block = table(head, rows)
     fewest = min(min(one["validation_count"], one["swapped_count"]) for one in found["results"])
     if fewest < 20:
         block += [

@@ -215,6 +215,60 @@ def startup(lines: list[Line]) -> Block:
     return [*table(["whole process", "seconds"], rows), "", f"`bench/startup.py`: {where(own.values())}."]
 
 
+def filters(lines: list[Line]) -> Block:
+    """Patterns that channels respond to, beside the book's loop."""
+    files = sorted({x["question"] for x in lines if x["file"] == "filters" and x["question"].startswith("filter")})
+    if not files:
+        return not_yet("jaxcam bench filters")
+    block: Block = []
+    for question in files:
+        own = chosen(lines, "filters", question=question)
+        one = next(iter(own.values()))
+        rows = [[name, number(line["median_s"]), number(line["cpu_s"]), ratio(line)] for name, line in own.items()]
+        head = [
+            f"{one['channels']} channels of {question.split()[-1]}, {one['size']}x{one['size']}, {one['steps']} steps",
+            "seconds",
+            "processor seconds",
+            f"speed over {one.get('ratio_to') or next(x['ratio_to'] for x in own.values() if 'ratio_to' in x)}",
+        ]
+        block += [*table(head, rows), "", f"`bench/filters.py`: {where(own.values())}.", ""]
+    return block[:-1]
+
+
+def export(lines: list[Line]) -> Block:
+    """Size of an exported program, and seconds to its first answer."""
+    own = chosen(lines, "export")
+    if not own:
+        return not_yet("jaxcam bench export")
+    mib = lambda line, part: f"{line[f'{part}_bytes'] / 2**20:.2f}" if f"{part}_bytes" in line else ""
+    rows = [
+        [name, number(line["median_s"]), mib(line, "program"), mib(line, "weights"), ratio(line)]
+        for name, line in own.items()
+    ]
+    one = next(iter(own.values()))
+    head = [f"{one['network']}, process start to answer", "seconds", "program MiB", "weights MiB", "speed over predict"]
+    most = max(one["differences"].values())
+    told = f"The exported program's numbers differ from `predict`'s and `explain`'s by at most {most:.0e}."
+    return [*table(head, rows), "", f"{told} `bench/export.py`: {where(own.values())}."]
+
+
+def depthwise(lines: list[Line]) -> Block:
+    """Networks with depthwise convolutions, as a sum of shifted products and as XLA's convolution."""
+    found = [x for x in lines if x["file"] == "depthwise"]
+    if not found:
+        return not_yet("jaxcam bench depthwise")
+    rows: list[list[str]] = []
+    every: list[Line] = []
+    for network in dict.fromkeys(x["network"] for x in found):
+        for question, word in (("depthwise_forward", "forward"), ("depthwise_gradient", "gradient of the images")):
+            own = chosen(found, "depthwise", question=question, network=network)
+            every += own.values()
+            rates = [number(own[name]["rate"]) for name in ("sum of products", "convolution")]
+            rows.append([f"{network}, {word}", *rates, ratio(own["convolution"])])
+    head = ["img/s", "sum of products (used on CPUs)", "XLA's convolution", "speed of the latter over the former"]
+    return [*table(head, rows), "", f"`bench/depthwise.py`: {where(every)}."]
+
+
 def accelerator(lines: list[Line]) -> Block:
     """Everything that was measured on a GPU."""
     there = [x for x in lines if "subject" in x and not x.get("device", "CPU").startswith("CPU")]
