@@ -35,6 +35,7 @@ from jaxcam.config import Phase
 from jaxcam.data.loader import prefetch_to_device
 from jaxcam.networks import Head
 from jaxcam.networks.chain import split_params, split_statistics
+from jaxcam.networks.portions import in_whole_batches
 from jaxcam.preprocessing import Preprocessing
 from jaxcam.training import phases, step
 from jaxcam.training.forward import Forward
@@ -84,7 +85,8 @@ class Ours:
 
     def flops(self, *batch: Any) -> float:
         """Operations of a step by XLA's cost analysis."""
-        lowered = self.step.lower(self.state, self.sums, self.frozen, *batch, self.weights)
+        with in_whole_batches():  # the analysis counts the body of a loop once
+            lowered = self.step.lower(self.state, self.sums, self.frozen, *batch, self.weights)
         return cost_analysis(lowered.compile())["flops"]
 
     def gflop(self, *batch: Any) -> float:
@@ -213,7 +215,9 @@ def cached_epoch(classifier, pixels, labels, options, facts) -> None:
 
 def step_flops(classifier, batch, facts, options) -> None:
     """Operations over those of a forward pass."""
-    forward = cost_analysis(jax.jit(classifier.apply).lower(classifier.params, batch[0]).compile())["flops"]
+    with in_whole_batches():
+        lowered = jax.jit(classifier.apply).lower(classifier.params, batch[0])
+    forward = cost_analysis(lowered.compile())["flops"]
     lines = []
     for question, trainable in STEPS.items():
         flops = Ours(classifier, trainable, len(batch[0])).flops(*batch)
