@@ -7,7 +7,7 @@ one with other bodies. Nothing here differentiates or compiles: `Program.evaluat
 primitives again, so the result works under `jit`, `vmap`, `vjp` and sharding as the function did.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from functools import cached_property
 from math import prod
@@ -135,7 +135,7 @@ def with_bodies(operation: JaxprEqn, values: Sequence[Any], rewritten: Sequence[
     if operation.primitive.name == "cond":
         return list(jax.lax.switch(values[0], list(rewritten), *values[1:]))
     params, (body,) = operation.params, rewritten
-    constants, carries = params["num_consts"], params["num_carry"]
+    constants, carries = loop_counts(params)
     fixed, first, rows = values[:constants], values[constants : constants + carries], values[constants + carries :]
 
     def step(carry, row):
@@ -145,3 +145,11 @@ def with_bodies(operation: JaxprEqn, values: Sequence[Any], rewritten: Sequence[
     options = {name: params[name] for name in ("length", "reverse", "unroll")}
     last, stacked = jax.lax.scan(step, tuple(first), tuple(rows), **options)
     return [*last, *stacked]
+
+
+def loop_counts(params: Mapping[str, Any]) -> tuple[int, int]:
+    """How many of a `scan`'s operands are the same in every turn, and how many are carried from turn to turn."""
+    if "num_carry" in params:
+        return params["num_consts"], params["num_carry"]
+    fixed, carried, _ = params["ft_in"].unpack()  # jax 0.11
+    return len(list(fixed)), len(list(carried))
