@@ -88,6 +88,7 @@ def methods(lines: list[Line], device: str = "CPU", dtype: str = "float32") -> B
     head = ["method", "measured", "by formula", "by formula, default settings", "told by `explain`"]
     samples, side = next((line["samples"], line["shape"][0]) for line in own.values())
     said = f"One image of {side}x{side}, {dtype}; measured with {samples} samples or steps ({4 * samples} masks)."
+    said += " The formula counts the pass for the logits beside the method's own; XLA merges the two."
     said += f" `bench/methods.py`: {where(own.values())}."
     return [*table(head, rows), "", said]
 
