@@ -1,9 +1,9 @@
 """Depthwise convolutions: every channel is convolved with a kernel of its own.
 
-XLA's CPU kernels take them position by position: at 90x160x128 a 3x3 kernel takes 30 times as long as the sum of nine
-shifted products, the gradient 2 to 14 times (jaxlib 0.10, `bench/depthwise.py`). So on CPUs they are written as that
-sum. Accelerators get the convolution. What reads programs operation by operation (relevance, incremental occlusion)
-asks for the convolution and evaluates it with `evaluated`.
+XLA's CPU kernels take them position by position: with a sum of shifted products instead MobileNet's forward pass is
+five times as fast, the gradient of its images nearly twice (jaxlib 0.10, `bench/depthwise.py`). So on CPUs they are
+written as that sum. Accelerators get the convolution. What reads programs operation by operation (relevance,
+incremental occlusion) asks for the convolution and evaluates it with `evaluated`.
 """
 
 import math
