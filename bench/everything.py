@@ -27,7 +27,7 @@ PROCESSOR = (
     ("occlusion --network resnet50 --window 32 --stride 16 --subjects incremental brute", 1.5),
     ("surrogates", 4.0),
     ("training --rounds 3", 3.0),
-    ("depthwise", 2.0),
+    ("convolutions", 4.0),
     ("filters", 1.0),
     ("export --rounds 3", 2.0),
     ("loading --rounds 5", 1.0),

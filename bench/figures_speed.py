@@ -253,21 +253,22 @@ def export(lines: list[Line]) -> Block:
     return [*table(head, rows), "", f"{told} `bench/export.py`: {where(own.values())}."]
 
 
-def depthwise(lines: list[Line]) -> Block:
-    """Networks with depthwise convolutions, as a sum of shifted products and as XLA's convolution."""
-    found = [x for x in lines if x["file"] == "depthwise"]
+def convolutions(lines: list[Line]) -> Block:
+    """Networks with jaxcam's forms of convolutions, and with XLA's."""
+    found = [x for x in lines if x["file"] == "convolutions"]
     if not found:
-        return not_yet("jaxcam bench depthwise")
+        return not_yet("jaxcam bench convolutions")
     rows: list[list[str]] = []
     every: list[Line] = []
     for network in dict.fromkeys(x["network"] for x in found):
-        for question, word in (("depthwise_forward", "forward"), ("depthwise_gradient", "gradient of the images")):
-            own = chosen(found, "depthwise", question=question, network=network)
+        for question, word in (("forward", "forward"), ("gradient", "gradient of the images")):
+            own = chosen(found, "convolutions", question=question, network=network)
             every += own.values()
-            rates = [number(own[name]["rate"]) for name in ("sum of products", "convolution")]
+            rates = [number(own[name]["rate"]) for name in ("jaxcam", "convolution")]
             rows.append([f"{network}, {word}", *rates, ratio(own["convolution"])])
-    head = ["img/s", "sum of products (used on CPUs)", "XLA's convolution", "speed of the latter over the former"]
-    return [*table(head, rows), "", f"`bench/depthwise.py`: {where(every)}."]
+    head = ["img/s", "jaxcam's form", "XLA's convolution", "speed of the latter over the former"]
+    told = f"Their results differ by at most {max(x['difference'] for x in every):.0e} of the maximum."
+    return [*table(head, rows), "", f"{told} `bench/convolutions.py`: {where(every)}."]
 
 
 def accelerator(lines: list[Line]) -> Block:

@@ -66,6 +66,11 @@ def _operations(jaxpr: Any) -> tuple[float, bool]:
         name = equation.primitive.name
         if name == "conv_general_dilated":
             total += _convolution(equation)
+        elif name == "convolution_3x3":  # as many as by definition: fewer are done
+            total += 2.0 * math.prod(equation.outvars[0].aval.shape) * math.prod(equation.invars[1].aval.shape[:3])
+        elif name == "convolution_3x3_kernel":
+            slope, kernel = equation.invars[1].aval.shape, equation.outvars[0].aval.shape
+            total += 2.0 * math.prod(slope) * math.prod(kernel[:3])
         elif name == "dot_general":
             (contracted, _), _ = equation.params["dimension_numbers"]
             shape = equation.invars[0].aval.shape

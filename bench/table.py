@@ -39,7 +39,7 @@ BLOCKS: dict[str, Callable[[list[Line]], list[str]]] = {
     "startup": figures_speed.startup,
     "filters": figures_speed.filters,
     "export": figures_speed.export,
-    "depthwise": figures_speed.depthwise,
+    "convolutions": figures_speed.convolutions,
     "gpu": figures_speed.accelerator,
     "audit": figures_audit.audit,
     "audit-cost": figures_audit.audit_cost,

@@ -17,7 +17,7 @@ import jax
 from jax.extend.core import ClosedJaxpr, JaxprEqn, Literal, Var
 
 from jaxcam.attribution.jaxprs import DERIVATIVE_CALLS, PLAIN_CALLS, called, inlined, traced
-from jaxcam.networks.depthwise import evaluated, one_operation
+from jaxcam.networks.convolution import evaluated, one_operation
 
 Atom = Var | Literal
 Rule = Callable[[JaxprEqn, list[Any]], "list[Any] | None"]

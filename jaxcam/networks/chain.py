@@ -14,6 +14,7 @@ from jaxcam.errors import UserError
 from jaxcam.networks import portions
 from jaxcam.networks.layers import Conv, MaxPool
 from jaxcam.networks.normalised import BatchNorm
+from jaxcam.networks.turns import rows_for
 
 STATISTICS = frozenset({"moving_mean", "moving_variance"})
 """parameters that no optimiser moves: batch norm's running statistics"""
@@ -167,7 +168,7 @@ def with_large_maps(
         out = jax.eval_shape(stage.apply, {"params": params.get(name, {})}, out)
         run.append((name, stage))
         sizes.append(out.size // max(1, out.shape[0]) * out.dtype.itemsize)
-    rows = portions.rows_for(sizes, x.shape[0]) if sizes and x.shape[0] else x.shape[0]
+    rows = rows_for(max(sizes, default=0), x.shape[0], portions.BYTES)
     return ([], rows) if rows == x.shape[0] else (run, rows)
 
 

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 import jax.numpy as jnp
 from flax import linen as nn
-from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Float
 
-DIMENSIONS = ("NHWC", "HWIO", "NHWC")
+from jaxcam.networks.convolution import convolution
+
 Initializer = nn.initializers.Initializer
 GLOROT_UNIFORM = nn.initializers.glorot_uniform()
 """Keras' default; one object, for stages that are made alike must be equal."""
@@ -48,7 +48,7 @@ class Conv(nn.Module):
         kernel = self.param("kernel", init, (*self.kernel_size, x.shape[-1], self.features))
         bias = self.param("bias", nn.initializers.zeros, (self.features,))
         x, kernel = x.astype(self.dtype), kernel.astype(self.dtype)
-        x = lax.conv_general_dilated(x, kernel, self.strides, self.padding, dimension_numbers=DIMENSIONS)
+        x = convolution(x, kernel, self.strides, self.padding)
         x = x + bias.astype(self.dtype)
         return nn.relu(x) if self.relu else x
 

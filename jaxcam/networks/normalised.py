@@ -10,8 +10,7 @@ from jax import lax
 from jax.typing import DTypeLike
 from jaxtyping import Array, Bool, Float, Float32
 
-from jaxcam.networks.depthwise import depthwise
-from jaxcam.networks.layers import DIMENSIONS
+from jaxcam.networks.convolution import convolution
 
 Padding = str | Sequence[tuple[int, int]]
 Activation = Literal["relu", "relu6", "none"]
@@ -88,10 +87,8 @@ class Kernel(nn.Module):
         shape = (*self.kernel_size, 1 if self.depthwise else x.shape[-1], self.features)
         kernel = self.param("kernel", nn.initializers.he_normal(), shape).astype(self.dtype)
         x = x.astype(self.dtype)
-        if self.depthwise:
-            x = depthwise(jnp.asarray(x), jnp.asarray(kernel), self.strides, self.padding)
-        else:
-            x = lax.conv_general_dilated(x, kernel, self.strides, self.padding, dimension_numbers=DIMENSIONS)
+        groups = x.shape[-1] if self.depthwise else 1
+        x = convolution(x, kernel, self.strides, self.padding, groups=groups)
         if self.bias:
             x = x + self.param("bias", nn.initializers.zeros, (self.features,)).astype(self.dtype)
         return x

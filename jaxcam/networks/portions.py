@@ -11,7 +11,6 @@ looks into traced programs, the run is a call of the plain program over the whol
 be several times slower (see `jaxcam.attribution.loops`).
 """
 
-import os
 from collections.abc import Callable, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
@@ -19,18 +18,17 @@ from functools import partial
 from typing import Any
 
 import jax
-from jax import lax
 from jax.extend import core
 from jax.interpreters import ad, batching, mlir
 from jaxtyping import Array
+
+from jaxcam.networks.turns import in_turns
 
 NAME = "in_portions"
 BYTES = 2**22
 """maps of one stage that a portion of the batch may have; one image at least"""
 POSITIONS = 1024
 """fewer positions an image: packing the kernel for each portion would cost more than the caches give"""
-THREADS = 4
-"""threads that one image keeps busy"""
 _WHOLE = jax.make_user_context(default_value=False)
 
 
@@ -69,19 +67,6 @@ def in_portions(function: Callable[..., Array], x: Array, *others: Any, rows: in
     return result
 
 
-def rows_for(sizes: Sequence[int], batch: int) -> int:
-    """How many of `batch` images go together, by the bytes of each stage's maps of one image.
-
-    Images of every device stay on it: a portion takes as many of each.
-    """
-    devices = jax.local_device_count("cpu")
-    if not sizes or jax.process_count() > 1 or batch % devices:
-        return batch
-    own = batch // devices
-    wanted = max(1, BYTES // max(sizes), (os.cpu_count() or 1) // THREADS)
-    return devices * max(count for count in range(1, own + 1) if own % count == 0 and count <= wanted)
-
-
 def whole(*values: Array, jaxpr: core.ClosedJaxpr, portion: Portion) -> list[Array]:
     """The program over the whole batch."""
     return core.jaxpr_as_fun(jaxpr)(*values)
@@ -89,17 +74,8 @@ def whole(*values: Array, jaxpr: core.ClosedJaxpr, portion: Portion) -> list[Arr
 
 def looped(x: Array, *others: Array, jaxpr: core.ClosedJaxpr, portion: Portion) -> list[Array]:
     """The same in a loop over portions."""
-    devices = jax.local_device_count("cpu")
-    turns, each = x.shape[0] // portion.rows, portion.rows // devices
-    # (device, turn, own rows): where the batch is split over devices, each takes its own rows in every turn.
-    split = x.reshape(devices, turns, each, *x.shape[1:]).swapaxes(0, 1)
-
-    def one(part: Array) -> Array:
-        (found,) = core.jaxpr_as_fun(portion.program)(part.reshape(portion.rows, *x.shape[1:]), *others)
-        return found.reshape(devices, each, *found.shape[1:])
-
-    found = lax.map(one, split)
-    return [found.swapaxes(0, 1).reshape(x.shape[0], *found.shape[3:])]
+    inner = core.jaxpr_as_fun(portion.program)
+    return [in_turns(lambda part: inner(part, *others)[0], x, rows=portion.rows)]
 
 
 def differentiated(primals: Sequence[Any], tangents: Sequence[Any], **params: Any) -> tuple[Any, Any]:

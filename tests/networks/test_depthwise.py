@@ -8,7 +8,7 @@ from jax import lax
 
 from jaxcam import attribution
 from jaxcam.attribution import interpret
-from jaxcam.networks.depthwise import depthwise, one_operation
+from jaxcam.networks.convolution import convolution, one_operation
 
 DIMENSIONS = ("NHWC", "HWIO", "NHWC")
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -17,6 +17,10 @@ pytestmark = pytest.mark.usefixtures("quick_compilation")
 def pair(height=7, width=10, channels=3, kernel=(3, 3), seed=0):
     keys = jax.random.split(jax.random.key(seed))
     return jax.random.normal(keys[0], (2, height, width, channels)), jax.random.normal(keys[1], (*kernel, 1, channels))
+
+
+def depthwise(x, kernel, strides=(1, 1), padding="SAME"):
+    return convolution(x, kernel, strides, padding, groups=x.shape[-1])
 
 
 def reference(x, kernel, strides, padding):

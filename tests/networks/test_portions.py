@@ -7,7 +7,7 @@ import pytest
 from jax.sharding import NamedSharding, PartitionSpec
 
 from jaxcam import attribution, devices
-from jaxcam.networks import Chain, portions
+from jaxcam.networks import Chain, portions, turns
 from jaxcam.networks.layers import Conv, Dense, Flatten, MaxPool
 
 
@@ -16,7 +16,7 @@ def small(monkeypatch):
     """Maps of 6x6 count as large."""
     monkeypatch.setattr(portions, "POSITIONS", 36)
     monkeypatch.setattr(portions, "BYTES", 1)
-    monkeypatch.setattr(portions.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(turns.os, "cpu_count", lambda: 2)
 
 
 @pytest.fixture(scope="module")
@@ -38,16 +38,18 @@ def loops(function, *arguments):
 
 def test_rows_divide_the_batch_of_every_device(small):
     assert jax.local_device_count() == 2
-    assert portions.rows_for([100], 8) == 2
-    assert portions.rows_for([100], 7) == 7
-    assert portions.rows_for([], 8) == 8
+    assert turns.rows_for(100, 8, 1) == 2
+    assert turns.rows_for(100, 7, 1) == 7
+    assert turns.rows_for(0, 8, 1) == 8
+    assert turns.rows_for(100, 24, 1, least=3) == 6
+    assert turns.rows_for(100, 10, 1, least=3) == 10
 
 
 def test_small_maps_and_small_batches_go_whole(network):
     chain, params, x = network
     assert loops(chain.apply, params, x) == 0
-    assert portions.rows_for([2**30], 2) == 2
-    assert portions.rows_for([1000], 64) == 64
+    assert turns.rows_for(2**30, 2, portions.BYTES) == 2
+    assert turns.rows_for(1000, 64, portions.BYTES) == 64
 
 
 def test_numbers_derivatives_and_vmap_are_those_of_the_whole_batch(small, network):

@@ -8,7 +8,7 @@ from typing import Any
 import jax
 from jax.extend import core
 
-from jaxcam.networks.depthwise import one_operation
+from jaxcam.networks.convolution import one_operation
 
 CALLS = {
     "jit": "jaxpr",

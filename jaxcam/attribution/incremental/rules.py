@@ -15,9 +15,11 @@ from jax import lax
 
 from jaxcam.attribution.incremental.boxes import Link
 from jaxcam.attribution.incremental.programs import Program, Step
-from jaxcam.networks.depthwise import evaluated
+from jaxcam.networks.convolution import evaluated
 
 Pads = Mapping[int, tuple[int, int]]
+WORTH_FLOPS = 4e9
+"""less work in a convolution of boxes: its faster form would cost more to compile (.3 s) than it saves"""
 
 
 @dataclass(frozen=True)
@@ -140,10 +142,12 @@ def _convolution(step: Step, program: Program) -> list[dict[int, Link]]:
 def _bind_convolution(step: Step, operands: Sequence[Any], box: Box) -> list[Any]:
     numbers, strides = step.params["dimension_numbers"], step.params["window_strides"]
     padding = [box.pads.get(axis, own) for axis, own in zip(numbers.lhs_spec[2:], step.params["padding"], strict=True)]
-    each = evaluated(step.params, operands[0], operands[1], padding)
-    if each is not None:
-        return [each]
     kernel = operands[1].shape
+    depthwise = step.params["feature_group_count"] > 1
+    if depthwise or 2 * prod(box.shape) * prod(kernel[axis] for axis in numbers.rhs_spec[1:]) >= WORTH_FLOPS:
+        each = evaluated(step.params, operands[0], operands[1], padding)
+        if each is not None:
+            return [each]
     slow = padding and not any(map(any, padding)) and max(kernel[axis] for axis in numbers.rhs_spec[2:]) > 1
     if not (slow and box.pads and jax.default_backend() == "cpu"):
         return step.bind(*operands, padding=tuple(padding))

@@ -21,6 +21,7 @@ from small_network import (
 from jaxcam import networks
 from jaxcam.attribution import ablation_cam
 from jaxcam.attribution.activation.ablation import channel_drops
+from jaxcam.networks.convolution import one_operation
 from jaxcam.networks.layers import max_pool_2x2
 
 pytestmark = pytest.mark.usefixtures("quick_compilation")
@@ -120,5 +121,6 @@ def test_512_channels_of_vgg16_cost_less_than_two_forwards():
     activations = jax.ShapeDtypeStruct((1, 14, 14, 512), jnp.float32)
     lowered = jax.jit(head_and_map).lower(params, activations, targets)
     assert "while" not in lowered.as_text()
-    forward = jax.jit(chain.apply).lower(params, images).cost_analysis()["flops"]
+    with one_operation():  # by definition: on CPUs fewer operations are done
+        forward = jax.jit(chain.apply).lower(params, images).cost_analysis()["flops"]
     assert lowered.cost_analysis()["flops"] < 0.75 * forward
