@@ -34,8 +34,11 @@ def convolution(
     padding: str | Sequence[tuple[int, int]] = "SAME",
     *,
     groups: int = 1,
+    shared: bool = False,
 ) -> Float[Array, "n oh ow f"]:
     """Convolution of NHWC images with an HWIO kernel; `groups` is 1, or the channels for a depthwise one.
+
+    `shared` says that the program has more convolutions with this kernel: what can be made once for all of them, is.
 
     >>> convolution(jnp.ones((1, 3, 3, 2)), jnp.ones((3, 3, 1, 2)), groups=2)[0, :, :, 1].tolist()
     [[4.0, 6.0, 4.0], [6.0, 9.0, 6.0], [4.0, 6.0, 4.0]]
@@ -45,7 +48,7 @@ def convolution(
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
     if not _ONE_OPERATION.value:
         if groups == 1 and winograd.fits(kernel, strides, padding):
-            return winograd.convolution_3x3(x, kernel, padding)
+            return winograd.convolution_3x3(x, kernel, padding, shared=shared)
         if groups == x.shape[3] == kernel.shape[3] and jax.default_backend() == "cpu" and depthwise.fits(kernel):
             return depthwise.summed(x, kernel, strides, padding)
     return lax.conv_general_dilated(
@@ -66,5 +69,5 @@ def evaluated(params: Mapping[str, Any], x: Any, kernel: Any, padding: Any = Non
         return None
     groups, strides = params["feature_group_count"], params["window_strides"]
     if groups == x.shape[3] == kernel.shape[3] > 1 or (groups == 1 and winograd.fits(kernel, strides, padding)):
-        return convolution(x, kernel, strides, padding, groups=groups)
+        return convolution(x, kernel, strides, padding, groups=groups, shared=True)
     return None

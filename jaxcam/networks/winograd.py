@@ -48,18 +48,25 @@ def fits(kernel: Array | np.ndarray, strides: Sequence[int], padding: Sequence[t
 
 
 def convolution_3x3(
-    x: Float[Array, "n h w c"], kernel: Float[Array, "3 3 c f"], padding: Sequence[tuple[int, int]]
+    x: Float[Array, "n h w c"],
+    kernel: Float[Array, "3 3 c f"],
+    padding: Sequence[tuple[int, int]],
+    *,
+    shared: bool = False,
 ) -> Float[Array, "n oh ow f"]:
-    """The convolution with step 1; every side is padded by 0, 1 or 2 zeros."""
-    return forward.bind(x, kernel, padding=tuple((int(low), int(high)) for low, high in padding))
+    """The convolution with step 1; every side is padded by 0, 1 or 2 zeros.
+
+    `shared` says that the program has more convolutions with this kernel: XLA then makes its sums once for all.
+    """
+    return forward.bind(x, kernel, padding=tuple((int(low), int(high)) for low, high in padding), shared=shared)
 
 
-def plain(x: Array, kernel: Array, *, padding: Pads) -> Array:
+def plain(x: Array, kernel: Array, *, padding: Pads, shared: bool = False) -> Array:
     """By definition."""
     return lax.conv_general_dilated(x, kernel, (1, 1), padding, dimension_numbers=DIMENSIONS)
 
 
-def plain_slope(x: Array, slope: Array, *, padding: Pads) -> Array:
+def plain_slope(x: Array, slope: Array, *, padding: Pads, shared: bool = False) -> Array:
     """By definition: the kernel's gradient for the gradient `slope` of the result."""
     shape = jax.ShapeDtypeStruct((3, 3, x.shape[3], slope.shape[3]), x.dtype)
     (found,) = jax.linear_transpose(lambda kernel: plain(x, kernel, padding=padding), shape)(slope)
@@ -140,12 +147,12 @@ def products(x: Array, sums: Sequence[Arrays], padding: Pads) -> Array:
     return result[:, :height, :width].astype(dtype)
 
 
-def fast(x: Array, kernel: Array, *, padding: Pads) -> Array:
+def fast(x: Array, kernel: Array, *, padding: Pads, shared: bool) -> Array:
     """The convolution, as many images at a time as the caches hold."""
     known = all(isinstance(length, int) for length in x.shape)
     if not known or x.shape[0] * count_tiles(x, padding) < TILES or prod(kernel.shape[2:]) < CHANNELS:
         return plain(x, kernel, padding=padding)
-    sums = transformed(kernel + zero_after(x))
+    sums = transformed(kernel if shared else kernel + zero_after(x))
     each = count_tiles(x, padding)
     rows = rows_for(64 * each * sum(kernel.shape[2:]), x.shape[0], BYTES, least=-(-TOGETHER // each))
     return in_turns(lambda part: products(part, sums, padding), x, rows=rows)
@@ -167,7 +174,7 @@ def zero_after(x: Array) -> Array:
     return lax.clamp(0, bits, 0).astype(x.dtype)
 
 
-def fast_slope(x: Array, slope: Array, *, padding: Pads) -> Array:
+def fast_slope(x: Array, slope: Array, *, padding: Pads, shared: bool = False) -> Array:
     """The kernel's gradient, summed over as many images at a time as the caches hold."""
     if not all(isinstance(length, int) for length in x.shape):
         return plain_slope(x, slope, padding=padding)
@@ -215,23 +222,27 @@ def vmapped(function: Callable[..., Array], values: Sequence[Any], axes: Sequenc
     return jax.vmap(partial(function, **params), in_axes=tuple(axes))(*values), 0
 
 
-def vmapped_images(values: Sequence[Any], axes: Sequence[Any], *, padding: Pads) -> Any:
+def vmapped_images(values: Sequence[Any], axes: Sequence[Any], **params: Any) -> Any:
     """`vmap` over images with one kernel: one larger batch."""
     x, kernel = values
     if axes[1] is not None:
-        return vmapped(plain, values, axes, padding=padding)
+        return vmapped(plain, values, axes, **params)
     x = jnp.moveaxis(x, axes[0], 0)
-    found = forward.bind(x.reshape(-1, *x.shape[2:]), kernel, padding=padding)
+    found = forward.bind(x.reshape(-1, *x.shape[2:]), kernel, **params)
     return found.reshape(*x.shape[:2], *found.shape[1:]), 0
 
 
-def result_shape(x: jax.core.ShapedArray, kernel: jax.core.ShapedArray, *, padding: Pads) -> jax.core.ShapedArray:
+def result_shape(
+    x: jax.core.ShapedArray, kernel: jax.core.ShapedArray, *, padding: Pads, shared: bool
+) -> jax.core.ShapedArray:
     """What the convolution gives."""
     size = (length + sum(pads) - 2 for length, pads in zip(x.shape[1:3], padding, strict=True))
     return jax.core.ShapedArray((x.shape[0], *size, kernel.shape[3]), x.dtype)
 
 
-def kernel_shape(x: jax.core.ShapedArray, slope: jax.core.ShapedArray, *, padding: Pads) -> jax.core.ShapedArray:
+def kernel_shape(
+    x: jax.core.ShapedArray, slope: jax.core.ShapedArray, *, padding: Pads, shared: bool
+) -> jax.core.ShapedArray:
     """What the kernel's gradient is."""
     return jax.core.ShapedArray((3, 3, x.shape[3], slope.shape[3]), x.dtype)
 
@@ -241,7 +252,7 @@ forward, backward = core.Primitive("convolution_3x3"), core.Primitive("convoluti
 
 def define(primitive: core.Primitive, shape: Callable, by_definition: Callable, by_sums: Callable) -> None:
     """What every primitive needs: its result's shape, and how it is computed."""
-    primitive.def_impl(jax.jit(primitive.bind, static_argnames="padding"))
+    primitive.def_impl(jax.jit(primitive.bind, static_argnames=("padding", "shared")))
     primitive.def_abstract_eval(shape)
     mlir.register_lowering(primitive, mlir.lower_fun(by_definition, multiple_results=False))
     mlir.register_lowering(primitive, mlir.lower_fun(by_sums, multiple_results=False), platform="cpu")
@@ -250,15 +261,14 @@ def define(primitive: core.Primitive, shape: Callable, by_definition: Callable, 
 define(forward, result_shape, plain, fast)
 define(backward, kernel_shape, plain_slope, fast_slope)
 # Both are linear in either operand, and the transposes of each are convolutions again.
-ad.defbilinear(
-    forward,
-    lambda slope, x, kernel, *, padding: forward.bind(slope, flipped(kernel), padding=turned(padding)),
-    lambda slope, x, kernel, *, padding: backward.bind(x, slope, padding=padding),
+back_to_images = lambda slope, x, kernel, *, padding, shared: forward.bind(
+    slope, flipped(kernel), padding=turned(padding), shared=shared
 )
+ad.defbilinear(forward, back_to_images, lambda slope, x, kernel, **params: backward.bind(x, slope, **params))
 ad.defbilinear(
     backward,
-    lambda kernel, x, slope, *, padding: forward.bind(slope, flipped(kernel), padding=turned(padding)),
-    lambda kernel, x, slope, *, padding: forward.bind(x, kernel, padding=padding),
+    lambda kernel, x, slope, **params: back_to_images(slope, x, kernel, **params),
+    lambda kernel, x, slope, **params: forward.bind(x, kernel, **params),
 )
 batching.primitive_batchers[forward] = vmapped_images
 batching.primitive_batchers[backward] = partial(vmapped, plain_slope)

@@ -18,8 +18,8 @@ from jaxcam.attribution.incremental.programs import Program, Step
 from jaxcam.networks.convolution import evaluated
 
 Pads = Mapping[int, tuple[int, int]]
-WORTH_FLOPS = 4e9
-"""less work in a convolution of boxes: its faster form would cost more to compile (.3 s) than it saves"""
+WORTH_FLOPS = 8e9
+"""less work in a convolution of boxes: its faster form would cost more to compile (half a second) than it saves"""
 
 
 @dataclass(frozen=True)
