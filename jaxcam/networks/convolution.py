@@ -46,7 +46,7 @@ def convolution(
     x, kernel = jnp.asarray(x), jnp.asarray(kernel)
     if isinstance(padding, str):
         padding = lax.padtype_to_pads(x.shape[1:3], kernel.shape[:2], strides, padding)
-    if not _ONE_OPERATION.value:
+    if not (_ONE_OPERATION.value or tells_devices(x) or tells_devices(kernel)):
         if groups == 1 and winograd.fits(kernel, strides, padding):
             return winograd.convolution_3x3(x, kernel, padding, shared=shared)
         if groups == x.shape[3] == kernel.shape[3] and jax.default_backend() == "cpu" and depthwise.fits(kernel):
@@ -54,6 +54,15 @@ def convolution(
     return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=DIMENSIONS, feature_group_count=groups
     )
+
+
+def tells_devices(x: Array) -> bool:
+    """Whether the type of `x` says how it lies on several devices.
+
+    So it is with explicit sharding and inside `shard_map` with its check; the rearranging would have to keep it.
+    """
+    kind = jax.typeof(x)
+    return any(kind.sharding.spec) or bool(getattr(getattr(kind, "mat", None), "varying", ()))
 
 
 def evaluated(params: Mapping[str, Any], x: Any, kernel: Any, padding: Any = None) -> Array | None:

@@ -148,6 +148,28 @@ def test_in_turns_and_with_a_batch_split_over_devices(narrow, monkeypatch):
     np.testing.assert_allclose(compiled(split, devices.replicate(kernel)), expected, atol=1e-5)
 
 
+def test_explicit_sharding_keeps_its_types():
+    x, kernel = drawn((4, 8, 8, 64), (3, 3, 64, 128))
+    mesh = jax.make_mesh((2,), ("data",), axis_types=(jax.sharding.AxisType.Explicit,))
+    with jax.set_mesh(mesh):
+        split = jax.device_put(x, jax.NamedSharding(mesh, jax.P("data")))
+        got = jax.jit(convolution)(split, kernel)
+    assert jax.typeof(got).sharding.spec[0] == "data"
+    np.testing.assert_allclose(got, reference(x, kernel, "SAME"), atol=1e-3)
+
+
+@pytest.mark.parametrize("check", [True, False])
+def test_under_shard_map(check):
+    x, kernel = drawn((4, 8, 8, 64), (3, 3, 64, 128))
+    run = lambda x, kernel: jax.grad(lambda kernel: (convolution(x, kernel) ** 2).sum())(kernel)[None]
+    options = {"mesh": devices.mesh(), "in_specs": (jax.P("data"), jax.P()), "check_vma": check}
+    each = jax.jit(jax.shard_map(run, out_specs=jax.P("data"), **options))(x, kernel)
+    slope = jax.grad(lambda kernel: (reference(x, kernel, "SAME") ** 2).sum())(kernel)
+    # With the check the kernel is one value for all devices, and its gradient is their sum already.
+    total = each[0] if check else each.sum(0)
+    np.testing.assert_allclose(total, slope, rtol=1e-4, atol=1)
+
+
 def test_the_kernels_gradient_in_turns(narrow, monkeypatch):
     monkeypatch.setattr(winograd, "BYTES", 1)
     monkeypatch.setattr(jax, "device_count", lambda: 1)
