@@ -28,8 +28,8 @@ NARROWEST = 64
 """channels; with fewer there is nothing to win"""
 CHANNELS = 64 * 128
 """inputs times outputs: with fewer, the sums take longer than what they save, but for the kernel's gradient"""
-TILES = 36
-"""fewer in the whole batch, and the kernel's sums take longer than what they save"""
+WORTH_FLOPS, WORTH_KERNEL_FLOPS = 5e8, 4e9
+"""less work, by definition: the kernel's sums, or the half second to compile them, take longer than what they save"""
 TOGETHER = 128
 """tiles at least that are multiplied together, for each product reads the kernel's sums"""
 BYTES = 2**23
@@ -149,13 +149,20 @@ def products(x: Array, sums: Sequence[Arrays], padding: Pads) -> Array:
 
 def fast(x: Array, kernel: Array, *, padding: Pads, shared: bool) -> Array:
     """The convolution, as many images at a time as the caches hold."""
-    known = all(isinstance(length, int) for length in x.shape)
-    if not known or x.shape[0] * count_tiles(x, padding) < TILES or prod(kernel.shape[2:]) < CHANNELS:
+    channels = prod(kernel.shape[2:])
+    if channels < CHANNELS or flops(x, channels, padding) < WORTH_FLOPS:
         return plain(x, kernel, padding=padding)
     sums = transformed(kernel if shared else kernel + zero_after(x))
     each = count_tiles(x, padding)
     rows = rows_for(64 * each * sum(kernel.shape[2:]), x.shape[0], BYTES, least=-(-TOGETHER // each))
     return in_turns(lambda part: products(part, sums, padding), x, rows=rows)
+
+
+def flops(x: Array, channels: int, padding: Pads) -> float:
+    """Operations by definition; none where the sizes are not known."""
+    if not all(isinstance(length, int) for length in x.shape):
+        return 0.0
+    return 2.0 * 9 * channels * 4 * x.shape[0] * count_tiles(x, padding)
 
 
 def count_tiles(x: Array, padding: Pads) -> int:
@@ -176,7 +183,7 @@ def zero_after(x: Array) -> Array:
 
 def fast_slope(x: Array, slope: Array, *, padding: Pads, shared: bool = False) -> Array:
     """The kernel's gradient, summed over as many images at a time as the caches hold."""
-    if not all(isinstance(length, int) for length in x.shape):
+    if flops(x, x.shape[3] * slope.shape[3], padding) < WORTH_KERNEL_FLOPS:
         return plain_slope(x, slope, padding=padding)
     # A sum over a batch that is split over devices is taken once, not in every turn.
     each = count_tiles(x, padding) if jax.device_count() == 1 else 0
