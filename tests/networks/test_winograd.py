@@ -21,7 +21,7 @@ PADDINGS = [((1, 1), (1, 1)), ((0, 0), (0, 0)), ((0, 1), (2, 0)), ((2, 2), (1, 2
 @pytest.fixture
 def narrow(monkeypatch):
     """A few channels are as good as many."""
-    for name in ("NARROWEST", "CHANNELS", "TILES", "TOGETHER"):
+    for name in ("NARROWEST", "CHANNELS", "WORTH_FLOPS", "WORTH_KERNEL_FLOPS", "TOGETHER"):
         monkeypatch.setattr(winograd, name, 1)
     jax.clear_caches()
     yield
@@ -61,7 +61,8 @@ def test_values_and_derivatives_are_the_convolutions(narrow, padding, size):
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-4, atol=1e-4), ours, theirs)
 
 
-def test_both_are_as_exact_as_float32_allows():
+def test_both_are_as_exact_as_float32_allows(monkeypatch):
+    monkeypatch.setattr(winograd, "WORTH_FLOPS", 1)
     x, kernel = (value.astype(jnp.float32) for value in drawn((1, 14, 14, 256), (3, 3, 256, 64)))
     x = jax.nn.relu(x)
     exact = sum(
@@ -101,13 +102,16 @@ def test_only_wide_3x3_convolutions_of_step_1_are_taken():
         assert not winograd.fits(jnp.zeros((3, 3, 128, 128), jnp.float64), (1, 1), same)
 
 
-def test_few_tiles_go_the_plain_way():
-    x, kernel = drawn((1, 7, 7, 64), (3, 3, 64, 128))
-    assert products_of(convolution, x, kernel) == 0
-    assert products_of(convolution, jnp.concatenate([x] * 4), kernel) == 16
+def test_little_work_goes_the_plain_way():
+    shapes = lambda *sizes: [jax.ShapeDtypeStruct(size, jnp.float32) for size in sizes]
+    small, large, kernel, square = shapes((1, 7, 7, 64), (16, 64, 64, 64), (3, 3, 64, 128), (3, 3, 64, 64))
+    assert products_of(convolution, small, kernel) == 0
+    assert products_of(convolution, large, kernel) == 16
     # 64 x 64 channels: only the kernel's gradient is worth it.
-    slope = jax.grad(lambda kernel: (convolution(jnp.ones((4, 8, 8, 64)), kernel) ** 2).sum())
-    assert products_of(slope, kernel[..., :64]) == 16
+    slope = lambda x, kernel: jax.grad(lambda kernel: convolution(x, kernel).sum())(kernel)
+    assert products_of(convolution, large, square) == 0
+    assert products_of(slope, large, square) == 16
+    assert products_of(slope, small, square) == 0
 
 
 def test_half_precision_is_rounded_once(narrow):
