@@ -5,8 +5,9 @@ sums, multiplied channel by channel, which is 16 matrix products for all tiles, 
 Gray, 2016, "Fast Algorithms for Convolutional Neural Networks"). The factors are 1 and 1/2, so float32 results are as
 exact as those of a direct convolution; larger tiles save more and lose a decimal (tests/networks/test_winograd.py).
 
-On CPUs, where wide layers are bound by their multiplications, VGG16's convolutions with 128 channels and more take
-half the time (`bench/convolutions.py`). To everything but the compiler for CPUs `convolution_3x3` is the convolution.
+On CPUs, where wide layers are bound by their multiplications, VGG16's forward pass takes two thirds of the time
+(`bench/convolutions.py`); ResNet50, most of whose work is in 1x1 convolutions, gains nothing. To everything but the
+compiler for CPUs `convolution_3x3` is the convolution.
 """
 
 from collections.abc import Callable, Sequence
