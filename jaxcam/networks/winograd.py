@@ -3,7 +3,7 @@
 Each 2x2 block of outputs comes from a 4x4 tile of inputs: both the tile and the kernel are brought to 16 values by
 sums, multiplied channel by channel, which is 16 matrix products for all tiles, and brought back by sums (Lavin and
 Gray, 2016, "Fast Algorithms for Convolutional Neural Networks"). The factors are 1 and 1/2, so float32 results are as
-exact as those of a direct convolution; larger tiles save more and lose a decimal (tests/networks/test_winograd.py).
+exact as those of a direct convolution (tests/networks/test_winograd.py); larger tiles save more and lose a decimal.
 
 On CPUs, where wide layers are bound by their multiplications, VGG16's forward pass takes two thirds of the time
 (`bench/convolutions.py`); ResNet50, most of whose work is in 1x1 convolutions, gains nothing. To everything but the
